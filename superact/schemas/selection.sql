@@ -1,0 +1,19 @@
+-- selection: the concept and delta chosen on cal for one label and detector.
+-- room: metrics
+-- path: dataset, model, layer, concept_set, unit
+-- grain: dataset, model, layer, concept_set, unit, detector, label
+CREATE TABLE selection (
+    dataset     VARCHAR NOT NULL, -- path key: slug of the dataset; its display name stands in table datasets
+    model       VARCHAR NOT NULL, -- path key: slug of the model; its display name stands in table models
+    layer       INTEGER NOT NULL, -- path key: index into Hugging Face hidden_states: 0 = embedding output, k = after block k
+    concept_set VARCHAR NOT NULL, -- path key: slug of one set of concept vectors; table concept_sets says how it was made
+    unit        VARCHAR NOT NULL, -- path key: token, or cls: the CLS token of an image, the mean over content tokens of a text
+    method      VARCHAR NOT NULL, -- how the vectors were obtained: avg, linsep, kmeans, kmeans-linsep, sae, imported
+    detector    VARCHAR NOT NULL, -- superactivator, max_token, mean_token, last_token, random_token or cls
+    label       VARCHAR NOT NULL, -- name of a ground-truth concept
+    concept     VARCHAR,          -- largest cal F1, then smallest delta, then first name; NULL when the label cannot be calibrated
+    delta       DOUBLE,           -- chosen delta
+    threshold   DOUBLE,           -- its threshold
+    f1_cal      DOUBLE,           -- its F1 on cal
+    run         VARCHAR NOT NULL  -- the run that computed this row: joins table runs
+);
