@@ -1,0 +1,47 @@
+"""Identity: the flat JSON object that says what determines the content of a partition, and its hash.
+
+Fields that begin with `label:` may be added without a mismatch: learning a label more leaves every other row as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+Identity = dict[str, Any]
+
+EXTENSIBLE = "label:"
+
+
+def canonical(identity: Identity) -> str:
+    """The JSON text that is hashed: sorted keys, no blanks."""
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def hash_of(identity: Identity) -> str:
+    """Sha256 of the canonical JSON, as hex."""
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+def differences(found: Identity, wanted: Identity) -> list[str]:
+    """The fields in which two identities differ, as `field: found -> wanted`, in name order."""
+    missing = "(absent)"
+    return [
+        f"{name}: {_short(found.get(name, missing))} -> {_short(wanted.get(name, missing))}"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name, missing) != wanted.get(name, missing)
+    ]
+
+
+def extends(found: Identity, wanted: Identity) -> bool:
+    """True when `wanted` is `found` with further extensible fields and nothing else changed."""
+    added = wanted.keys() - found.keys()
+    return all(name in wanted and wanted[name] == value for name, value in found.items()) and all(
+        name.startswith(EXTENSIBLE) for name in added
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else text[:12] + "..."

@@ -1,0 +1,140 @@
+"""Looking after a warehouse: verify every file, sweep what interrupted runs left, and list what is stored."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from superact.store.files import sha256_of
+from superact.store.layout import ROOMS, STAGING
+from superact.store.manifest import State
+from superact.store.staging import PROGRESS
+from superact.store.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One file that is not as it was published."""
+
+    path: str
+    problem: str
+
+
+def verify(warehouse: Warehouse) -> Iterator[tuple[str, Finding | None]]:
+    """Hash every live file; yields each path with its finding, None where it is whole. Stray files come last.
+
+    A stray is a Parquet file under tables/ or metrics/ that no document lists; superact does not read it, a bare glob does.
+    """
+    state = warehouse.state()
+    live = set()
+    for _, file in state.files():
+        live.add(file.path)
+        yield file.path, _examine(warehouse.root / file.path, file.bytes, file.sha256, file.path)
+    for path in _parquet_files(warehouse.root):
+        if path not in live:
+            yield path, Finding(path, "stray: no published run lists it")
+
+
+def _examine(path: Path, size: int, sha256: str, name: str) -> Finding | None:
+    if not path.exists():
+        return Finding(name, "missing")
+    found = path.stat().st_size
+    if found != size:
+        return Finding(name, f"{found} bytes, {size} were written")
+    if sha256_of(path) != sha256:
+        return Finding(name, "content changed: sha256 differs")
+    return None
+
+
+def _parquet_files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for room in ROOMS for path in (root / room).rglob("*.parquet"))
+
+
+@dataclass(frozen=True)
+class Debris:
+    """Something a sweep would remove: a staged partition of an interrupted run, or a stray file."""
+
+    path: str
+    kind: str
+    bytes: int
+    age_days: float
+
+
+def debris(warehouse: Warehouse, older_than_days: float) -> list[Debris]:
+    """What interrupted runs left that is older than so many days, by last change."""
+    now = time.time()
+    found = []
+    for progress in sorted((warehouse.root / STAGING).rglob(PROGRESS)):
+        directory = progress.parent
+        files = [path for path in directory.iterdir() if path.is_file()]
+        found.append(_debris(warehouse.root, directory, files, "staged", now))
+    live = {file.path for _, file in warehouse.state().files()}
+    for name in _parquet_files(warehouse.root):
+        if name not in live:
+            path = warehouse.root / name
+            found.append(_debris(warehouse.root, path, [path], "stray", now))
+    return [item for item in found if item.age_days >= older_than_days]
+
+
+def _debris(root: Path, path: Path, files: list[Path], kind: str, now: float) -> Debris:
+    newest = max(file.stat().st_mtime for file in files)
+    size = sum(file.stat().st_size for file in files)
+    return Debris(str(path.relative_to(root)), kind, size, max(0.0, (now - newest) / 86400))
+
+
+def sweep(warehouse: Warehouse, older_than_days: float) -> list[Debris]:
+    """Remove that debris, under the write lock, and return what was removed.
+
+    Errors: Locked while a run is being written.
+    """
+    with warehouse.lock():
+        found = debris(warehouse, older_than_days)
+        for item in found:
+            path = warehouse.root / item.path
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    return found
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What one table holds for one dataset and model."""
+
+    table: str
+    dataset: str | None
+    model: str | None
+    layers: tuple[int, ...]
+    partitions: int
+    files: int
+    rows: int
+    bytes: int
+
+
+def inventory(state: State) -> list[Inventory]:
+    """Tables, rows, bytes and layers of a warehouse, one entry a (table, dataset, model)."""
+    groups = defaultdict(list)
+    for published in state.partitions.values():
+        keys = dict(published.partition.keys)
+        groups[published.partition.table, keys.get("dataset"), keys.get("model")].append((keys.get("layer"), published))
+    found = []
+    for (table, dataset, model), members in sorted(groups.items(), key=lambda item: tuple(map(str, item[0]))):
+        layers = sorted({int(layer) for layer, _ in members if layer is not None})
+        found.append(
+            Inventory(
+                table=table,
+                dataset=None if dataset is None else str(dataset),
+                model=None if model is None else str(model),
+                layers=tuple(layers),
+                partitions=len(members),
+                files=sum(len(p.files) for _, p in members),
+                rows=sum(p.rows for _, p in members),
+                bytes=sum(p.bytes for _, p in members),
+            )
+        )
+    return found

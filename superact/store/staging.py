@@ -1,0 +1,124 @@
+"""Staged partitions: files that are written but not yet published, and the record by which a killed run resumes.
+
+staging/<table>/<keys>/ holds finished files and `progress.jsonl`: the identity on its first line, then one line a finished
+file, appended after the file is on disk. A file without a line was being written when the process died; it is written again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from superact.store.files import disk_error, fsync_directory
+from superact.store.identity import Identity, canonical
+from superact.store.layout import STAGING, Partition
+from superact.store.manifest import FileRecord
+from superact.store.parquet import write_file
+from superact.store.writer import BackgroundWriter
+
+PROGRESS = "progress.jsonl"
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A finished file in staging, and what its stage wanted to remember about it (partial sums, row ranges)."""
+
+    record: FileRecord
+    note: dict[str, Any]
+
+
+@dataclass
+class StagedPartition:
+    """A partition being written. `current` says that the published one is already what is wanted: nothing to do."""
+
+    partition: Partition
+    identity: Identity
+    directory: Path
+    generation: int
+    current: bool = False
+    meta: dict[str, Any] = field(default_factory=dict)
+    done: dict[int, StagedFile] = field(default_factory=dict)
+    _writer: BackgroundWriter | None = None
+
+    def begin(self, writer: BackgroundWriter) -> None:
+        """Make the directory with its identity, or take up the finished files that are there."""
+        self._writer = writer
+        progress = self.directory / PROGRESS
+        if progress.exists():
+            for line in _whole_lines(progress)[1:]:
+                record = FileRecord(**line["file"])
+                path = self.directory / record.path
+                if path.exists() and path.stat().st_size == record.bytes:
+                    self.done[line["shard"]] = StagedFile(record, line["note"])
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._append(canonical(self.identity))
+        fsync_directory(self.directory)
+
+    def write(self, shard: int, groups: Sequence[pa.Table], note: dict[str, Any] | None = None) -> None:
+        """Queue file number `shard`: one row group for each table of `groups`, zero rows where there is none.
+
+        Returns at once unless the byte budget is spent. A failure is raised by the next call or when the run drains.
+        """
+        assert self._writer is not None, "begin() comes first"
+        size = 1 + sum(group.nbytes for group in groups)  # 1: a file without rows is in flight, too
+        self._writer.submit(lambda: self._write(shard, groups, note or {}), size)
+
+    def _write(self, shard: int, groups: Sequence[pa.Table], note: dict[str, Any]) -> None:
+        suffix = "" if self.generation == 1 else f"-{self.generation}"
+        path = self.directory / f"part-{shard:05d}{suffix}.parquet"
+        record = write_file(path, self.partition.schema, groups)
+        self._append(json.dumps({"shard": shard, "file": record.to_json(), "note": note}))
+        self.done[shard] = StagedFile(record, note)
+
+    def _append(self, line: str) -> None:
+        progress = self.directory / PROGRESS
+        try:
+            with progress.open("a", encoding="utf-8") as handle:
+                handle.write(line + "\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+        except OSError as error:
+            raise disk_error(error, progress) from error
+
+    @property
+    def rows(self) -> int:
+        """Rows in the finished files."""
+        return sum(file.record.rows for file in self.done.values())
+
+    def files(self) -> list[FileRecord]:
+        """Finished files in shard order, with the paths they will have once published."""
+        published = [self.done[shard].record for shard in sorted(self.done)]
+        directory = self.partition.directory
+        return [FileRecord(**{**record.to_json(), "path": str(directory / record.path)}) for record in published]
+
+
+def staging_directory(root: Path, partition: Partition) -> Path:
+    """Where a partition is staged."""
+    return root / STAGING / Path(*partition.directory.parts)
+
+
+def staged_identity(directory: Path) -> Identity | None:
+    """Identity of what is staged in a directory, or None when nothing usable is."""
+    progress = directory / PROGRESS
+    lines = _whole_lines(progress) if progress.exists() else []
+    return lines[0] if lines else None
+
+
+def discard(directory: Path) -> None:
+    """Remove a staged partition, if there is one."""
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON lines of a progress file; a last line torn by a kill is left out."""
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n")[:-1]]
