@@ -1,0 +1,89 @@
+"""The tables of one partition, as the metric queries name them, on one DuckDB connection.
+
+A metric query knows nothing of path keys: `activations`, `concepts`, `sample_scores`, `thresholds`, `detection` and `selection`
+are those of the partition at hand, `samples`, `labels`, `sample_labels`, `tokens` and `token_labels` those of its dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from superact.query.session import connect, quoted, run_sql, sql_file
+from superact.schemas import tables
+
+BATCH_ROWS = 10_000_000
+MEMORY_LIMIT = "256MB"
+"""What DuckDB may hold in eval; Python, Arrow and the batch in flight come on top."""
+
+
+def query(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> pa.Table:
+    """Run one of this package's `.sql` files."""
+    return run_sql(connection, sql_file("superact.metrics", name), **parameters)
+
+
+def bind(connection: duckdb.DuckDBPyConnection, table: str, paths: Iterable[Path | str]) -> None:
+    """Make `table` a view of these files, typed and empty where there are none."""
+    stored = tables()[table].stored
+    listed = ", ".join(quoted(str(path)) for path in paths)
+    if listed:
+        columns = ", ".join(f'"{column.name}"' for column in stored)
+        select = f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)"
+    else:
+        select = "SELECT " + ", ".join(f'NULL::{c.sql_type} AS "{c.name}"' for c in stored) + " WHERE false"
+    _drop(connection, table)
+    connection.execute(f"CREATE TEMP VIEW {table} AS {select}")
+
+
+def hold(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[pa.Table] = ()) -> None:
+    """Make `table` a temporary table of these rows, in the columns of its schema that the rows have."""
+    stored = tables()[table].stored
+    _drop(connection, table)
+    columns = ", ".join(f'"{column.name}" {column.sql_type}' for column in stored)
+    connection.execute(f"CREATE TEMP TABLE {table} ({columns})")
+    for batch in rows:
+        add(connection, table, batch)
+
+
+def add(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Insert rows into a held table by column name."""
+    connection.register("incoming_rows", rows)
+    connection.execute(f"INSERT INTO {table} BY NAME FROM incoming_rows")
+    connection.unregister("incoming_rows")
+
+
+def hold_query(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Make `table` a temporary table of a query's rows, whatever its columns."""
+    _drop(connection, table)
+    connection.register("incoming_rows", rows)
+    connection.execute(f"CREATE TEMP TABLE {table} AS FROM incoming_rows")
+    connection.unregister("incoming_rows")
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    for kind, name in connection.execute(
+        "SELECT 'VIEW', view_name FROM duckdb_views() WHERE view_name = $1 AND NOT internal "
+        "UNION ALL SELECT 'TABLE', table_name FROM duckdb_tables() WHERE table_name = $1",
+        [table],
+    ).fetchall():
+        connection.execute(f"DROP {kind} {name}")
+
+
+def evaluation_connection(threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """The connection eval runs on: memory bounded, spilling into the cache."""
+    return connect(MEMORY_LIMIT, threads)
+
+
+def batches(concepts: Sequence[str], rows: int, batch_rows: int = BATCH_ROWS) -> list[tuple[str, str]]:
+    """Cut concepts, in name order, into (first, last) ranges of about `batch_rows` activations; at least one concept each.
+
+    Every concept of a partition has the same number of rows.
+    """
+    if not concepts:
+        return []
+    each = max(1, batch_rows * len(concepts) // max(rows, 1))
+    return [(concepts[i], concepts[min(i + each, len(concepts)) - 1]) for i in range(0, len(concepts), each)]

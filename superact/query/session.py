@@ -1,0 +1,234 @@
+"""One DuckDB connection over a warehouse: a view a table, the shared macros, and the files of `.sql` run on it."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from platformdirs import user_cache_path
+
+from superact.errors import BadInput, BadQuery, Damaged
+from superact.schemas import Table, tables
+from superact.store import Published, State, Warehouse
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+VIEWS = ("scores", "superactivators")
+_PARAMETER = re.compile(r"\$(\w+)")
+_WIDTHS = frozenset({"embedding", "mean", "vector"})
+_RETRIES = 5
+
+
+def cache_path(*parts: str) -> Path:
+    """A place in the user's cache (SUPERACT_CACHE overrides the base)."""
+    base = os.environ.get("SUPERACT_CACHE")
+    return (Path(base) if base else user_cache_path("superact")).joinpath(*parts)
+
+
+@cache
+def sql_file(package: str, name: str) -> str:
+    """Text of a `.sql` file that stands in a package."""
+    return files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def connect(memory_limit: str | None = None, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB with the shared macros; it loads no extension and spills into the user's cache."""
+    spill = cache_path("duckdb")
+    spill.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "temp_directory": str(spill),
+    }
+    if memory_limit:
+        config["memory_limit"] = memory_limit
+    if threads:
+        config["threads"] = threads
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute(sql_file("superact.query", "macros"))
+    return connection
+
+
+def run_sql(connection: duckdb.DuckDBPyConnection, text: str, **parameters: Any) -> pa.Table:
+    """Run one query with those of the named parameters that it mentions, and return all rows as Arrow."""
+    used = {name: parameters[name] for name in set(_PARAMETER.findall(_without_comments(text)))}
+    return connection.sql(text, params=used or None).to_arrow_table()
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line.partition("--")[0] for line in text.split("\n"))
+
+
+def quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def view_sql(root: Path, table: Table, published: list[Published]) -> str:
+    """The SELECT that reads a table's live files, path keys first; typed and empty where there is none."""
+    paths = [str(root / file.path) for p in published for file in p.files]
+    if not paths:
+        columns = ", ".join(f'NULL::{c.sql_type} AS "{c.name}"' for c in table.columns)
+        return f"SELECT {columns} WHERE false"
+    widths = {p.meta.get("width") for p in published}
+    width = widths.pop() if len(widths) == 1 else None
+    columns = ", ".join(_column_sql(name.name, width) for name in table.columns)
+    listed = ", ".join(map(quoted, paths))
+    types = ", ".join(f"{quoted(key)}: {quoted(kind)}" for key, kind in table.key_types.items())
+    return f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = true, hive_types = {{{types}}})"
+
+
+def _column_sql(name: str, width: int | None) -> str:
+    # A fixed width makes array_cosine_similarity and its kin usable; it exists where all partitions share one.
+    if name in _WIDTHS and width:
+        return f'"{name}"::FLOAT[{width}] AS "{name}"'
+    return f'"{name}"'
+
+
+class Session:
+    """A warehouse opened for questions.
+
+    `sql` runs one SELECT, `scan` gives a lazy Polars frame of one table, `connection` is the DuckDB connection itself. Files
+    are those of the newest manifest document when the session was opened or refreshed. The session cannot write.
+
+    Example:
+        >>> warehouse = superact.open("warehouse")
+        >>> warehouse.sql("SELECT label, count(*) AS n FROM superactivators GROUP BY label")
+    """
+
+    def __init__(self, warehouse: Warehouse, *, memory_limit: str | None = None, threads: int | None = None) -> None:
+        self.warehouse = warehouse
+        self.connection = connect(memory_limit, threads)
+        self._state: State = warehouse.state()
+        self._make_views()
+        self._lock()
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables and views that can be asked."""
+        return [*tables(), *VIEWS]
+
+    def refresh(self) -> bool:
+        """Take up what was published since; True if anything was."""
+        state = self.warehouse.state()
+        if state.sequence == self._state.sequence:
+            return False
+        self._state = state
+        self._make_views()
+        return True
+
+    def sql(self, query: str, **frames: Any) -> pl.DataFrame:
+        """Run one read-only SELECT (or DESCRIBE, SHOW, SUMMARIZE) and return a Polars frame.
+
+        Keyword arguments are Polars or pandas frames, or Arrow tables, that the query may name. Errors: BadQuery for what is
+        not a single SELECT or what DuckDB refuses, Damaged when a file cannot be read.
+        """
+        for name, frame in frames.items():
+            self.connection.register(name, _arrow(frame))
+        try:
+            return self._guarded(query)
+        finally:
+            for name in frames:
+                self.connection.unregister(name)
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """One table as a lazy Polars frame, path keys included; views and `runs` are computed first."""
+        import polars as pl
+
+        if table not in self.tables:
+            raise BadInput(what=f"There is no table {table!r}.", remedy=f"The tables are {', '.join(self.tables)}.")
+        published = self._state.select(table)
+        if table in VIEWS or table == "runs" or not published:
+            return self.sql(f"SELECT * FROM {table}").lazy()
+        kinds: dict[str, Any] = {"VARCHAR": pl.String, "INTEGER": pl.Int32}
+        schema = tables()[table]
+        frame = pl.scan_parquet(
+            [self.warehouse.root / file.path for p in published for file in p.files],
+            hive_partitioning=True,
+            hive_schema={name: kinds[kind] for name, kind in schema.key_types.items()},
+        )
+        return frame.select([column.name for column in schema.columns])
+
+    def _make_views(self) -> None:
+        for table in tables().values():
+            if table.room == "manifest":
+                continue
+            select = view_sql(self.warehouse.root, table, self._state.select(table.name))
+            self.connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {select}")
+        self.connection.register("published_runs", _runs(self._state))
+        self.connection.execute("CREATE OR REPLACE VIEW runs AS FROM published_runs")
+        for view in VIEWS:
+            self.connection.execute(f"CREATE OR REPLACE VIEW {view} AS {sql_file('superact.query.views', view)}")
+
+    def _lock(self) -> None:
+        # What held against every writing statement that was tried, in DuckDB 1.5 and 2.0: only the live folders may be
+        # read, the settings are frozen, and the user's text only runs inside query(), which parses a single SELECT.
+        rooms = ", ".join(quoted(str(self.warehouse.root / room) + "/") for room in ("tables", "metrics"))
+        self.connection.execute(f"SET allowed_directories = [{rooms}]")
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET lock_configuration = true")
+
+    def _guarded(self, query: str) -> pl.DataFrame:
+        import polars as pl
+
+        text = query.strip().rstrip(";").strip()
+        if not text:
+            raise BadQuery(reason="The query is empty.")
+        if re.match(r"(?i)(describe|show|summarize)\b", text):
+            text = f"SELECT * FROM ({text})"
+        for attempt in range(_RETRIES):
+            try:
+                rows = self.connection.sql("SELECT * FROM query($1)", params=[text]).to_arrow_table()
+                return pl.DataFrame(pl.from_arrow(rows))
+            except duckdb.IOException as error:
+                # A partition was superseded between the listing and the read: take the newer manifest.
+                if attempt + 1 < _RETRIES and self.refresh():
+                    continue
+                raise Damaged(path=self.warehouse.root, problem=str(error).split("\n")[0]) from error
+            except duckdb.Error as error:
+                raise BadQuery(reason=str(error).rstrip()) from error
+        raise AssertionError("unreachable")
+
+
+def _arrow(frame: Any) -> Any:
+    return frame.to_arrow() if hasattr(frame, "to_arrow") else frame
+
+
+def _runs(state: State) -> pa.Table:
+    """The runs table: one row a manifest document."""
+    import json
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from superact.store.identity import hash_of
+
+    rows = []
+    for document in state.documents:
+        entries = document["partitions"]
+        identity = {"/".join([e["table"], *map(str, e["keys"].values())]): hash_of(e["identity"]) for e in entries}
+        rows.append(
+            {
+                "run": document["run"],
+                "stage": document["stage"],
+                "started_at": datetime.fromisoformat(document["started_at"]),
+                "seconds": document["seconds"],
+                "tables": ",".join(sorted({e["table"] for e in entries})),
+                "partitions": len(entries),
+                "rows": sum(e["rows"] for e in entries),
+                "bytes": sum(file["bytes"] for e in entries for file in e["files"]),
+                "versions": json.dumps(document["versions"], sort_keys=True),
+                "identity": json.dumps(identity, sort_keys=True),
+                "provenance": json.dumps(document["provenance"], sort_keys=True),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=tables()["runs"].arrow_schema())
