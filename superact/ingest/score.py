@@ -1,0 +1,235 @@
+"""Stage score: tables `embeddings`, `layer_stats`, `concepts` in, table `activations` out.
+
+Each (layer, unit) is scored for all wanted concept sets in one matrix product, a file's worth of tokens at a time. Rows that a
+forward pass yields directly (`--embeddings none`) go through the same buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from superact.errors import MissingTable, NonFinite
+from superact.ingest.identity import base, by_label, digest
+from superact.ingest.scorer import Scorer, Vectors
+from superact.ingest.shards import shard_tokens
+from superact.store import Published, Run, Warehouse
+from superact.store.layout import Partition
+from superact.store.rows import activation_rows
+from superact.store.staging import StagedPartition
+
+Block = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], torch.Tensor]
+"""sample [n], token [n] and raw rows [n, d], in (sample, token) order."""
+
+READ_ROWS = 16 * 1024
+
+
+class SetWriter:
+    """Cuts the scores of one concept set into files and hands them to its partition.
+
+    Rows come in (sample, token) order. Files that an interrupted run finished are counted, not written again. The rows of a
+    file depend on this set alone, so that which sets are scored together changes nothing.
+    """
+
+    def __init__(self, vectors: Vectors, part: StagedPartition) -> None:
+        self._names = vectors.names
+        self._part = part
+        self._rows_per_file = shard_tokens(len(vectors.names))
+        self._shard = 0
+        self._filled = 0
+        self._blocks: list[tuple[np.ndarray[Any, Any], ...]] = []
+
+    @property
+    def idle(self) -> bool:
+        """True when what comes next is stored already: its scores need not be computed."""
+        return self._part.current or self._shard in self._part.done
+
+    def room(self) -> int:
+        """Rows until the file at hand is full."""
+        return self._rows_per_file - self._filled
+
+    def skip(self, n: int) -> None:
+        """Count n rows whose scores are stored already; n is at most `room()`."""
+        self._advance(n)
+
+    def add(self, *block: np.ndarray[Any, Any]) -> None:
+        """Take sample [n], token [n], cosine [C, n] and signed distance [C, n], any n."""
+        start, n = 0, len(block[0])
+        while start < n:
+            stop = min(n, start + self.room())
+            if not self.idle:
+                self._blocks.append(tuple(part[..., start:stop] for part in block))
+            self._advance(stop - start)
+            start = stop
+
+    def finish(self) -> None:
+        """Write what is left; a partition without any row gets its zero-row file."""
+        if self._filled or self._shard == 0:
+            self._flush()
+
+    def _advance(self, n: int) -> None:
+        self._filled += n
+        if self._filled == self._rows_per_file:
+            self._flush()
+
+    def _flush(self) -> None:
+        blocks, self._blocks = self._blocks, []
+        if not self.idle:
+            groups = []
+            if blocks:
+                columns = [np.concatenate([block[i] for block in blocks], axis=-1) for i in range(4)]
+                groups = activation_rows(self._names, *columns)
+            self._part.write(self._shard, groups)
+        self._shard, self._filled = self._shard + 1, 0
+
+
+@dataclass
+class Target:
+    """One (layer, unit) to score: the scorer of all its concept sets, and a writer for each."""
+
+    dataset: str
+    model: str
+    layer: int
+    unit: str
+    scorer: Scorer
+    writers: list[SetWriter]
+
+    def add(self, block: Block) -> None:
+        """Score a block of rows and hand the scores to the writers; nothing is computed when all of it is stored."""
+        sample, token, rows = block
+        n = len(sample)
+        if all(writer.idle and n <= writer.room() for writer in self.writers):
+            for writer in self.writers:
+                writer.skip(n)
+            return
+        cosine, distance = (scores.cpu().numpy() for scores in self.scorer(rows))
+        for scores in (cosine, distance):
+            # A sum of finite float32 scores is finite: none comes near the largest float.
+            if not np.isfinite(scores.sum()):
+                bad = int(np.argmax(~np.isfinite(scores).all(axis=0)))
+                raise NonFinite(kind="score", layer=self.layer, sample=int(sample[bad]))
+        first = 0
+        for vectors, writer in zip(self.scorer.sets, self.writers, strict=True):
+            last = first + len(vectors.names)
+            writer.add(sample, token, cosine[first:last], distance[first:last])
+            first = last
+
+    def finish(self) -> None:
+        """Write what the buffers hold."""
+        for writer in self.writers:
+            writer.finish()
+
+
+def read_vectors(warehouse: Warehouse, concepts: Published, name: str) -> Vectors:
+    """The vectors of status ok of one concepts partition."""
+    rows = pq.read_table(
+        [warehouse.root / file.path for file in concepts.files], columns=["concept", "vector", "bias", "status"]
+    ).to_pylist()
+    good = [row for row in rows if row["status"] == "ok"]
+    width = concepts.meta["width"]
+    vectors = np.array([row["vector"] for row in good], dtype=np.float32).reshape(len(good), width)
+    return Vectors(name, [row["concept"] for row in good], vectors, np.array([row["bias"] for row in good]))
+
+
+def targets(run: Run, warehouse: Warehouse, device: torch.device | str, **wanted: Any) -> list[Target]:
+    """What is still to be scored: every (layer, unit) with concepts that match, its partitions declared in `run`.
+
+    Errors: MissingTable where no concept set matches.
+    """
+    state = run.state
+    groups: dict[tuple[Any, ...], list[Published]] = {}
+    for concepts in state.select("concepts", **wanted):
+        keys = dict(concepts.partition.keys)
+        groups.setdefault((keys["dataset"], keys["model"], keys["layer"], keys["unit"]), []).append(concepts)
+    if not groups:
+        where = ", ".join(f"{name} {value}" for name, value in wanted.items() if value is not None) or "anything"
+        raise MissingTable(
+            stage="score", table="concepts", where=where, warehouse=warehouse.root, command="superact learn"
+        )
+    found = [_target(run, warehouse, device, key, members) for key, members in groups.items()]
+    return [target for target in found if target is not None]
+
+
+def _target(
+    run: Run, warehouse: Warehouse, device: torch.device | str, key: tuple[Any, ...], members: list[Published]
+) -> Target | None:
+    dataset, model, layer, unit = key
+    keys = {"dataset": dataset, "model": model, "layer": layer, "unit": unit}
+    stats = run.state.get("layer_stats", **keys)
+    if stats is None:
+        raise MissingTable(
+            stage="score",
+            table="layer_stats",
+            where=f"{dataset} {model} layer {layer}",
+            warehouse=warehouse.root,
+            command="superact extract",
+        )
+    row = pq.read_table(warehouse.root / stats.files[0].path).to_pylist()[0]
+    sets, writers = [], []
+    for concepts in members:
+        name = str(dict(concepts.partition.keys)["concept_set"])
+        vectors = read_vectors(warehouse, concepts, name)
+        digests = {n: digest(v, str(b)) for n, v, b in zip(vectors.names, vectors.vectors, vectors.biases, strict=True)}
+        identity = {**base("score"), "input:layer_stats": stats.hash, **by_label(digests)}
+        part = run.partition("activations", identity, concept_set=name, **keys)
+        if not part.current:
+            sets.append(vectors)
+            writers.append(SetWriter(vectors, part))
+    if not sets:
+        return None
+    scorer = Scorer(sets, np.array(row["mean"], dtype=np.float32), row["rms"], device)
+    return Target(dataset, model, layer, unit, scorer, writers)
+
+
+def stored_blocks(warehouse: Warehouse, embeddings: Published) -> Iterator[Block]:
+    """The rows of an embeddings partition, file by file, in blocks of at most READ_ROWS."""
+    width = embeddings.meta["width"]
+    for file in embeddings.files:
+        reader = pq.ParquetFile(warehouse.root / file.path)
+        for batch in reader.iter_batches(READ_ROWS):
+            flat = batch.column("embedding").flatten().to_numpy()
+            rows = torch.from_numpy(np.array(flat)).reshape(batch.num_rows, width)
+            yield batch.column("sample").to_numpy(), batch.column("token").to_numpy(), rows
+
+
+def score(
+    warehouse: Warehouse,
+    *,
+    replace: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Callable[[str, int, int], None] | None = None,
+    **wanted: Any,
+) -> int:
+    """Score stored embeddings for every concept set that matches `wanted` (dataset, model, layer, concept_set, unit).
+
+    Returns the rows published; 0 when everything was there already. Errors: MissingTable, NonFinite, IdentityMismatch.
+    """
+    with warehouse.run("score", replace=replace) as run:
+        todo = targets(run, warehouse, device, **wanted)
+        for number, target in enumerate(todo):
+            if progress:
+                progress(f"score {target.dataset} layer {target.layer} {target.unit}", number, len(todo))
+            _score_stored(run, warehouse, target)
+        document = run.publish()
+    return sum(entry["rows"] for entry in document["partitions"]) if document else 0
+
+
+def _score_stored(run: Run, warehouse: Warehouse, target: Target) -> None:
+    keys = {"dataset": target.dataset, "model": target.model, "layer": target.layer, "unit": target.unit}
+    embeddings = run.state.get("embeddings", **keys)
+    if embeddings is None:
+        raise MissingTable(
+            stage="score",
+            table=str(Partition.of("embeddings", **keys)),
+            where=f"{target.dataset} {target.model}",
+            warehouse=warehouse.root,
+            command="superact ingest --embeddings keep",
+        )
+    for block in stored_blocks(warehouse, embeddings):
+        target.add(block)
+    target.finish()
