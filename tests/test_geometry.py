@@ -1,0 +1,143 @@
+"""One geometry for image and mask: a mask drawn at a place lands on the patches that see that place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from superact.datasets.geometry import Geometry, GeometryKind, fit
+from superact.errors import BadInput
+
+KINDS: tuple[GeometryKind, ...] = ("squash", "crop", "letterbox")
+SIZE, PATCH = 56, 14
+
+
+@st.composite
+def rectangles(draw: st.DrawFn) -> np.ndarray:
+    """A bool mask of random size with one rectangle drawn in."""
+    width, height = draw(st.integers(20, 200)), draw(st.integers(20, 200))
+    left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    mask = np.zeros((height, width), bool)
+    mask[top : draw(st.integers(top + 1, height)), left : draw(st.integers(left + 1, width))] = True
+    return mask
+
+
+def source_edges(kind: GeometryKind, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the borders of the model's pixel columns and rows lie in the original, worked out by hand."""
+    edges = np.arange(SIZE + 1, dtype=float)
+    if kind == "squash":
+        return edges * width / SIZE, edges * height / SIZE
+    if kind == "letterbox":
+        scale = max(width, height) / SIZE
+        # A side is fitted to a whole number of pixels, so its scale differs a little from the longest side's.
+        across, down = (max(int(side / scale + 1e-9), 1) for side in (width, height))
+        return edges * width / across, edges * height / down
+    scale = min(width, height) / SIZE
+    across, down = (int(SIZE * side / min(width, height)) for side in (width, height))
+    return (edges + (across - SIZE) // 2) * width / across, (edges + (down - SIZE) // 2) * height / down
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=150)
+@given(mask=rectangles())
+def test_mask_lands_where_the_patches_see_it(kind: GeometryKind, mask: np.ndarray) -> None:
+    height, width = mask.shape
+    geometry = Geometry(kind, SIZE, PATCH)
+    found = geometry.patches(geometry.mask(mask)).reshape(geometry.grid)
+    columns, rows = source_edges(kind, width, height)
+    ys, xs = np.nonzero(mask)
+    left, right, top, bottom = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
+    # One original or one model pixel of tolerance, whichever is larger, for the rounding of the fit and of nearest.
+    slack_x, slack_y = 2 * max(1, columns[1] - columns[0]), 2 * max(1, rows[1] - rows[0])
+    for row in range(geometry.grid[0]):
+        for column in range(geometry.grid[1]):
+            x0, x1 = columns[column * PATCH], columns[(column + 1) * PATCH]
+            y0, y1 = rows[row * PATCH], rows[(row + 1) * PATCH]
+            overlap_x, overlap_y = min(x1, right) - max(x0, left), min(y1, bottom) - max(y0, top)
+            if overlap_x > slack_x and overlap_y > slack_y:
+                assert found[row, column]
+            if overlap_x < -slack_x or overlap_y < -slack_y:
+                assert not found[row, column]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100)
+@given(mask=rectangles())
+def test_image_and_mask_agree(kind: GeometryKind, mask: np.ndarray) -> None:
+    drawn = Image.fromarray(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2))
+    geometry = Geometry(kind, SIZE, PATCH)
+    pixels = np.asarray(geometry.image(drawn, Image.Resampling.NEAREST))
+    assert pixels.shape == (SIZE, SIZE, 3)
+    found = geometry.mask(mask)
+    assert found.dtype == bool
+    assert np.array_equal(found, pixels[..., 0] == 255)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60)
+@given(width=st.integers(1, 300), height=st.integers(1, 300))
+def test_content_is_where_a_full_mask_lands(kind: GeometryKind, width: int, height: int) -> None:
+    geometry = Geometry(kind, SIZE, PATCH)
+    full = geometry.patches(geometry.mask(np.ones((height, width), bool)))
+    assert np.array_equal(geometry.content(width, height), full)
+    if kind != "letterbox":
+        assert full.all()
+
+
+def test_letterbox_content_of_the_reference() -> None:
+    # Reference 01, section 6, check 3.
+    geometry = Geometry("letterbox", 560, 14)
+    landscape = geometry.content(640, 480).reshape(40, 40)
+    assert landscape[:30].all()
+    assert not landscape[30:].any()
+    portrait = geometry.content(480, 640).reshape(40, 40)
+    assert portrait[:, :30].all()
+    assert not portrait[:, 30:].any()
+    assert geometry.content(333, 333).all()
+
+
+def test_one_pixel_makes_one_patch() -> None:
+    # Reference 01, section 6, check 4.
+    mask = np.zeros((224, 224), bool)
+    mask[13, 14] = True
+    for kind in KINDS:
+        geometry = Geometry(kind, 224, 14)
+        assert geometry.grid == (16, 16)
+        assert np.flatnonzero(geometry.patches(geometry.mask(mask))).tolist() == [1]
+
+
+def test_fit_keeps_the_published_float_expression() -> None:
+    assert fit(640, 480, 560) == (560, 420)
+    assert fit(480, 640, 560) == (420, 560)
+    assert fit(7, 7, 224) == (224, 224)
+    assert fit(3000, 2, 56) == (56, 1)
+    below = [(w, h) for w in range(100, 1001) for h in range(100, w) if fit(w, h, 224)[1] == 224 * h // w - 1]
+    assert len(below) == 106
+
+
+def test_crop_keeps_the_middle() -> None:
+    mask = np.zeros((100, 300), bool)
+    mask[:, :90] = True
+    geometry = Geometry("crop", SIZE, PATCH)
+    assert not geometry.mask(mask).any()
+    mask[:, 100:200] = True
+    assert geometry.mask(mask).all()
+
+
+def test_letterbox_pads_with_black() -> None:
+    image = Image.new("L", (100, 50), 200)
+    pixels = np.asarray(Geometry("letterbox", SIZE, PATCH).image(image, Image.Resampling.BICUBIC))
+    assert (pixels[:28] == 200).all()
+    assert (pixels[28:] == 0).all()
+
+
+def test_bad_geometry() -> None:
+    with pytest.raises(BadInput, match="multiple of the model's patch size"):
+        Geometry("squash", 225, 14)
+    with pytest.raises(BadInput, match="squash, crop, letterbox"):
+        Geometry("stretch", 224, 14)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="56 x 56"):
+        Geometry("squash", 56, 14).patches(np.zeros((14, 14), bool))
