@@ -26,6 +26,8 @@ class BadInput(SuperactError):
     """{what} {remedy}"""
 
     exit_code = 3
+    what: str
+    remedy: str
 
 
 class MissingFile(BadInput):

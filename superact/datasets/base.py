@@ -10,7 +10,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,8 +103,11 @@ class Dataset:
         """
         masks = sorted({path for path in self.mask_paths or () if path is not None})
         labels = sorted(path.relative_to(self.root).as_posix() for path in self.label_files)
+        return self._digest_of([self.metadata_path.name, *labels, *self._paths, *masks])
+
+    def _digest_of(self, files: list[str]) -> str:
         total = hashlib.sha256()
-        for relative in [self.metadata_path.name, *labels, *self._paths, *masks]:
+        for relative in files:
             path = self.root / relative
             try:
                 size, content = _file_sha256(path)
@@ -129,6 +132,15 @@ class Dataset:
         if not text.strip():
             raise self._unreadable(path, sample, "the text is empty or blank")
         return text
+
+    def source_digest(self) -> str:
+        """Return the sha256 (hex) of every sample's path and bytes: what a model sees, whatever the labels say."""
+        return self._digest_of(self._paths)
+
+    def open_image(self, sample: int) -> AbstractContextManager[Image.Image]:
+        """Open the image of a sample without decoding it, for its size. Raises UnreadableFile."""
+        self._require("image", sample)
+        return self._opened(self.root / self._paths[sample], sample)
 
     def image(self, sample: int) -> Image.Image:
         """Return the image of a sample as RGB, in raw pixel order.
