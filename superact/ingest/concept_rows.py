@@ -42,7 +42,9 @@ def import_concepts(folder: Path, check_slug: Callable[[str, str], str]) -> pl.D
     path = folder / "concepts"
     for column in ("layer", "method", "unit", "concept"):
         if column not in frame.columns:
-            raise BadInput(what=f"{path} has no column {column!r}.", remedy="It needs layer, method, unit, concept and a vector.")
+            raise BadInput(
+                what=f"{path} has no column {column!r}.", remedy="It needs layer, method, unit, concept and a vector."
+            )
     if "vector" not in frame.columns:
         parts = [name for name in frame.columns if name[:1] == "v" and name[1:].isdigit()]
         if not parts:
@@ -55,15 +57,23 @@ def import_concepts(folder: Path, check_slug: Callable[[str, str], str]) -> pl.D
     for row, (method, unit, name) in enumerate(frame.select("method", "unit", "concept_set").iter_rows()):
         if method not in SCORES:
             raise BadTable(
-                path=path, row=row, column="method", problem=f"{method!r} is not a method", remedy=f"Use {', '.join(SCORES)}."
+                path=path,
+                row=row,
+                column="method",
+                problem=f"{method!r} is not a method",
+                remedy=f"Use {', '.join(SCORES)}.",
             )
         if unit not in ("token", "cls"):
-            raise BadTable(path=path, row=row, column="unit", problem=f"{unit!r} is not a unit", remedy="Use token or cls.")
+            raise BadTable(
+                path=path, row=row, column="unit", problem=f"{unit!r} is not a unit", remedy="Use token or cls."
+            )
         check_slug(name, "concept_set")
     grain = ["layer", "concept_set", "unit", "concept"]
     if repeated := frame.select(grain).is_duplicated().arg_true().to_list():
         value = frame["concept"][repeated[1]]
-        raise BadTable(path=path, row=repeated[1], column="concept", problem=f"{value!r} occurs twice", remedy="Remove one.")
+        raise BadTable(
+            path=path, row=repeated[1], column="concept", problem=f"{value!r} occurs twice", remedy="Remove one."
+        )
     return frame.select("layer", "concept_set", "method", "unit", "concept", "bias", "vector")
 
 

@@ -96,7 +96,9 @@ def read_table(folder: Path, name: str, overrides: dict[str, Any] | None = None)
             raise BadInput(what=f"{path} has no column {missing[0]!r}.", remedy=f"It needs {', '.join(required)}.")
         frame = frame.with_columns(pl.col(column).cast(kind) for column, kind in required.items())
     except pl.exceptions.PolarsError as error:
-        raise BadInput(what=f"{path} cannot be read: {str(error).splitlines()[0]}.", remedy="Correct the file.") from error
+        raise BadInput(
+            what=f"{path} cannot be read: {str(error).splitlines()[0]}.", remedy="Correct the file."
+        ) from error
     return _unique(frame, path, _GRAIN.get(name, []))
 
 
@@ -122,7 +124,9 @@ def read_folder(path: Path) -> Folder:
     for row, split in enumerate(samples["split"]):
         if split not in SPLITS:
             problem = f"{split!r} is not a split"
-            raise BadTable(path=path / "samples.csv", row=row, column="split", problem=problem, remedy="Use train, cal or test.")
+            raise BadTable(
+                path=path / "samples.csv", row=row, column="split", problem=problem, remedy="Use train, cal or test."
+            )
     index = {unit: frame for unit in UNITS if (frame := read_table(path, f"embeddings_{unit}_index")) is not None}
     tokens, token_labels = read_table(path, "tokens"), read_table(path, "token_labels")
     notes = []
@@ -189,7 +193,8 @@ def _find_embeddings(path: Path) -> dict[tuple[int, str], Path]:
             found[int(match[2]), match[1]] = file
     if not found:
         raise BadInput(
-            what=f"{path} has no embeddings.", remedy="Add embeddings_token_layer<k>.npy (float32 [rows, d]) and their index."
+            what=f"{path} has no embeddings.",
+            remedy="Add embeddings_token_layer<k>.npy (float32 [rows, d]) and their index.",
         )
     return found
 
@@ -238,10 +243,14 @@ def read_embeddings(folder: Folder, layer: int, unit: str) -> tuple[np.ndarray[A
             remedy="Embeddings are [rows, d], one row a line of the index.",
         )
     if index["row"].min() != 0 or index["row"].max() != len(index) - 1:
-        raise BadInput(what=f"The index of {path} does not number its rows 0 to {len(index) - 1}.", remedy="Renumber them.")
+        raise BadInput(
+            what=f"The index of {path} does not number its rows 0 to {len(index) - 1}.", remedy="Renumber them."
+        )
     index = index.sort("sample", "token")
     if unit == "token":
-        index = index.join(folder.tokens.filter("is_content"), on=["sample", "token"], how="semi", maintain_order="left")
+        index = index.join(
+            folder.tokens.filter("is_content"), on=["sample", "token"], how="semi", maintain_order="left"
+        )
     rows = index["row"].to_numpy()
     embedding = np.ascontiguousarray(values[rows], dtype=np.float32)
     sample = index["sample"].to_numpy()
@@ -306,7 +315,9 @@ def _write_descriptions(run: Run, folder: Folder) -> str:
     facts = {"name": [name], "source": ["import"], "modality": [samples["modality"][0]], "digest": [sources]}
     write_small(run, "datasets", identity, arrow("datasets", **facts), dataset=folder.dataset)
     write_small(run, "samples", identity, frame_rows("samples", samples), dataset=folder.dataset)
-    labels = pl.DataFrame({"label": folder.labels, "source": "import", "evaluated": True}, schema_overrides={"label": pl.String})
+    labels = pl.DataFrame(
+        {"label": folder.labels, "source": "import", "evaluated": True}, schema_overrides={"label": pl.String}
+    )
     write_labels(run, "import", folder.dataset, labels, folder.sample_labels)
     keys = {"dataset": folder.dataset, "model": folder.model}
     columns = [tokens[name].to_numpy() for name in ("sample", "token", "is_content")]
@@ -348,7 +359,9 @@ def _write_embeddings(run: Run, folder: Folder, layer: int, unit: str, tokens_ha
     write_layer_stats(run, identity, mean, rms, n, **keys)
 
 
-def _statistics(folder: Folder, sample: np.ndarray[Any, Any], embedding: np.ndarray[Any, Any]) -> tuple[Any, float, int]:
+def _statistics(
+    folder: Folder, sample: np.ndarray[Any, Any], embedding: np.ndarray[Any, Any]
+) -> tuple[Any, float, int]:
     """Mean, RMS norm and count of the train rows; mean 0 and RMS 1 where the folder is normalised already."""
     train = np.isin(sample, folder.samples.filter(pl.col("split") == "train")["sample"].to_numpy())
     n = int(train.sum())

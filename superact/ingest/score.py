@@ -6,7 +6,7 @@ forward pass yields directly (`--embeddings none`) go through the same buffers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,18 @@ import pyarrow.parquet as pq
 import torch
 
 from superact.errors import MissingTable, NonFinite
+from superact.ingest.forward import Wanted, run_forward
 from superact.ingest.identity import base, by_label, digest
+from superact.ingest.job import Job, Shard
+from superact.ingest.outbox import Outbox
 from superact.ingest.scorer import Scorer, Vectors
 from superact.ingest.shards import shard_tokens
+from superact.ingest.sources import Block, needed, read_stats, stored_blocks
 from superact.store import Published, Run, Warehouse
-from superact.store.layout import Partition
 from superact.store.rows import activation_rows
 from superact.store.staging import StagedPartition
 
-Block = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], torch.Tensor]
-"""sample [n], token [n] and raw rows [n, d], in (sample, token) order."""
-
-READ_ROWS = 16 * 1024
+Array = np.ndarray[Any, Any]
 
 
 class SetWriter:
@@ -42,7 +42,7 @@ class SetWriter:
         self._rows_per_file = shard_tokens(len(vectors.names))
         self._shard = 0
         self._filled = 0
-        self._blocks: list[tuple[np.ndarray[Any, Any], ...]] = []
+        self._blocks: list[tuple[Array, ...]] = []
 
     @property
     def idle(self) -> bool:
@@ -57,7 +57,7 @@ class SetWriter:
         """Count n rows whose scores are stored already; n is at most `room()`."""
         self._advance(n)
 
-    def add(self, *block: np.ndarray[Any, Any]) -> None:
+    def add(self, *block: Array) -> None:
         """Take sample [n], token [n], cosine [C, n] and signed distance [C, n], any n."""
         start, n = 0, len(block[0])
         while start < n:
@@ -108,6 +108,10 @@ class Target:
                 writer.skip(n)
             return
         cosine, distance = (scores.cpu().numpy() for scores in self.scorer(rows))
+        self.store(sample, token, cosine, distance)
+
+    def store(self, sample: Array, token: Array, cosine: Array, distance: Array) -> None:
+        """Hand scores float32 [C, n] of rows in (sample, token) order to the writers. Errors: NonFinite."""
         for scores in (cosine, distance):
             # A sum of finite float32 scores is finite: none comes near the largest float.
             if not np.isfinite(scores.sum()):
@@ -160,16 +164,8 @@ def _target(
 ) -> Target | None:
     dataset, model, layer, unit = key
     keys = {"dataset": dataset, "model": model, "layer": layer, "unit": unit}
-    stats = run.state.get("layer_stats", **keys)
-    if stats is None:
-        raise MissingTable(
-            stage="score",
-            table="layer_stats",
-            where=f"{dataset} {model} layer {layer}",
-            warehouse=warehouse.root,
-            command="superact extract",
-        )
-    row = pq.read_table(warehouse.root / stats.files[0].path).to_pylist()[0]
+    stats = needed(warehouse, run.state, "score", "layer_stats", **keys)
+    mean, rms, _ = read_stats(warehouse, stats)
     sets, writers = [], []
     for concepts in members:
         name = str(dict(concepts.partition.keys)["concept_set"])
@@ -182,19 +178,8 @@ def _target(
             writers.append(SetWriter(vectors, part))
     if not sets:
         return None
-    scorer = Scorer(sets, np.array(row["mean"], dtype=np.float32), row["rms"], device)
+    scorer = Scorer(sets, mean, rms, device)
     return Target(dataset, model, layer, unit, scorer, writers)
-
-
-def stored_blocks(warehouse: Warehouse, embeddings: Published) -> Iterator[Block]:
-    """The rows of an embeddings partition, file by file, in blocks of at most READ_ROWS."""
-    width = embeddings.meta["width"]
-    for file in embeddings.files:
-        reader = pq.ParquetFile(warehouse.root / file.path)
-        for batch in reader.iter_batches(READ_ROWS):
-            flat = batch.column("embedding").flatten().to_numpy()
-            rows = torch.from_numpy(np.array(flat)).reshape(batch.num_rows, width)
-            yield batch.column("sample").to_numpy(), batch.column("token").to_numpy(), rows
 
 
 def score(
@@ -202,15 +187,23 @@ def score(
     *,
     replace: bool = False,
     device: torch.device | str = "cpu",
+    job: Job | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **wanted: Any,
 ) -> int:
-    """Score stored embeddings for every concept set that matches `wanted` (dataset, model, layer, concept_set, unit).
+    """Score hidden states for every concept set that matches `wanted` (dataset, model, layer, concept_set, unit).
 
+    They come from the embeddings table; where it was not kept, from a forward pass over `job` (on the model's device).
     Returns the rows published; 0 when everything was there already. Errors: MissingTable, NonFinite, IdentityMismatch.
     """
     with warehouse.run("score", replace=replace) as run:
-        todo = targets(run, warehouse, device, **wanted)
+        todo = targets(run, warehouse, job.model.device if job else device, **wanted)
+        if job is not None and todo:
+            collector = ScoreCollector(job, todo)
+            report = (lambda i, n: progress("score: forward pass", i, n)) if progress else None
+            run.provenance = {**job.model.provenance, **run_forward(job, [collector], report)}
+            collector.finish()
+            todo = []
         for number, target in enumerate(todo):
             if progress:
                 progress(f"score {target.dataset} layer {target.layer} {target.unit}", number, len(todo))
@@ -220,16 +213,71 @@ def score(
 
 
 def _score_stored(run: Run, warehouse: Warehouse, target: Target) -> None:
-    keys = {"dataset": target.dataset, "model": target.model, "layer": target.layer, "unit": target.unit}
-    embeddings = run.state.get("embeddings", **keys)
-    if embeddings is None:
-        raise MissingTable(
-            stage="score",
-            table=str(Partition.of("embeddings", **keys)),
-            where=f"{target.dataset} {target.model}",
-            warehouse=warehouse.root,
-            command="superact ingest --embeddings keep",
-        )
-    for block in stored_blocks(warehouse, embeddings):
+    keys: dict[str, Any] = {
+        "dataset": target.dataset,
+        "model": target.model,
+        "layer": target.layer,
+        "unit": target.unit,
+    }
+    for block in stored_blocks(warehouse, needed(warehouse, run.state, "score", "embeddings", **keys)):
         target.add(block)
     target.finish()
+
+
+class ScoreCollector:
+    """Consumer that scores the batches of a forward pass on the device; only scores cross to the host."""
+
+    def __init__(self, job: Job, found: list[Target]) -> None:
+        self._targets: dict[Wanted, Target] = {(target.layer, target.unit): target for target in found}
+        self._outbox = Outbox(job.model.device)
+        self._scores: dict[Wanted, tuple[Array, Array]] = {}
+        self._pending: set[Wanted] = set()
+
+    def wants(self, shard: Shard) -> set[Wanted]:
+        """Every target that does not have the scores of this shard; those that do just count its rows."""
+        self._pending = set()
+        for key, target in self._targets.items():
+            n = len(shard.keys(key[1])[0])
+            if all(writer.idle and n <= writer.room() for writer in target.writers):
+                for writer in target.writers:
+                    writer.skip(n)
+            else:
+                self._pending.add(key)
+        return self._pending
+
+    def begin(self, shard: Shard) -> None:
+        """Make room for the scores of the shard."""
+        self._scores = {}
+        for key in self._pending:
+            n, concepts = len(shard.keys(key[1])[0]), self._targets[key].scorer.n_concepts
+            self._scores[key] = (np.empty((concepts, n), np.float32), np.empty((concepts, n), np.float32))
+
+    def take(self, wanted: Wanted, positions: Array, rows: torch.Tensor) -> None:
+        """Score a batch and put the scores in the shard's order."""
+        if wanted not in self._pending:
+            return
+        target = self._targets[wanted]
+        for kind, scores in enumerate(target.scorer(rows)):
+            self._outbox.send(scores, self._receiver(wanted, kind, positions))
+
+    def _receiver(self, wanted: Wanted, kind: int, positions: Array) -> Callable[[Array], None]:
+        def receive(values: Array) -> None:
+            self._scores[wanted][kind][:, positions] = values
+
+        return receive
+
+    def end_batch(self) -> None:
+        """Let what the batch before sent arrive."""
+        self._outbox.end_batch()
+
+    def end(self, shard: Shard) -> None:
+        """Hand the shard's scores to the writers."""
+        self._outbox.flush()
+        for key, scores in self._scores.items():
+            self._targets[key].store(*shard.keys(key[1]), *scores)
+        self._scores = {}
+
+    def finish(self) -> None:
+        """Write what the writers hold."""
+        for target in self._targets.values():
+            target.finish()
