@@ -136,14 +136,17 @@ def extract(
     *,
     keep_embeddings: bool = True,
     replace: bool = False,
-    expected_bytes: int = 0,
     progress: Progress | None = None,
 ) -> int:
     """Run the stage and publish it; returns the rows published (0: all was there).
 
+    Free disk space is checked first against what uncompressed embeddings would take.
+
     Errors: BadInput and its kin for the data, NonFinite, IdentityMismatch, NotEnoughDisk, Locked.
     """
-    with warehouse.run("extract", replace=replace, expected_bytes=expected_bytes) as run:
+    rows = job.counts.content + job.counts.samples
+    expected = rows * job.model.width * 4 * len(job.layers) if keep_embeddings else 0
+    with warehouse.run("extract", replace=replace, expected_bytes=expected) as run:
         wanted = [(layer, unit) for layer in job.layers for unit in job.units]
         stats, embeddings = {}, {}
         for layer, unit in wanted:
@@ -204,11 +207,12 @@ def describe(run: Run, job: Job) -> None:
 
 def _samples(job: Job) -> Any:
     dataset = job.dataset
+    rows = dataset.samples if job.subset is None else dataset.samples[job.subset]
     columns: dict[str, Any] = {
-        "sample": dataset.samples["sample"].to_numpy(),
-        "path": dataset.samples["path"].to_list(),
-        "split": dataset.samples["split"].to_list(),
-        "modality": [dataset.modality] * len(dataset.samples),
+        "sample": rows["sample"].to_numpy(),
+        "path": rows["path"].to_list(),
+        "split": rows["split"].to_list(),
+        "modality": [dataset.modality] * len(rows),
     }
     if dataset.modality == "text":
         columns["text"] = [dataset.text(sample) for sample in columns["sample"].tolist()]

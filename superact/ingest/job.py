@@ -61,6 +61,16 @@ class Shard:
         return np.array(self.samples, dtype=np.int32), np.full(len(self.samples), -1, dtype=np.int32)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How much there is to extract: samples, tokens, content tokens, and the shards they are cut into."""
+
+    samples: int
+    tokens: int
+    content: int
+    shards: int
+
+
 @dataclass
 class Job:
     """A dataset, a loaded model, and what is wanted of them."""
@@ -169,6 +179,17 @@ class Job:
                 samples, content, texts, rows, number = [], [], [], 0, number + 1
         if samples or number == 0:
             yield Shard(number, samples, content, texts)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Count tokens and shards; texts are tokenized for it, images only measured."""
+        samples = tokens = content = shards = 0
+        for shard in self.shards():
+            samples += len(shard.samples)
+            tokens += sum(map(len, shard.content))
+            content += len(shard.sample)
+            shards += 1
+        return Counts(samples, tokens, content, shards)
 
     def tokenize(self, sample: int) -> TokenizedText:
         """Tokens of one text. Errors: BadInput naming the sample."""

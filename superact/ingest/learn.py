@@ -207,16 +207,20 @@ def learn(
     job: Job | None = None,
     replace: bool = False,
     device: str = "cpu",
+    only_count: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
     """Learn every method of the recipe at every extracted layer and unit that is wanted, and publish the concept sets.
 
-    Rows come from the embeddings table; where it was not kept, from a forward pass over `job`. Returns the rows published.
+    Rows come from the embeddings table; where it was not kept, from a forward pass over `job`. Returns the rows published;
+    with `only_count` nothing is learned, and the number of (layer, unit) still to be learned is returned.
     Errors: MissingTable, IdentityMismatch, Locked.
     """
     with warehouse.run("learn", replace=replace) as run:
         lessons = _lessons(warehouse, run, recipe, dataset, model, layers, units)
         todo = [lesson for lesson in lessons if lesson.todo]
+        if only_count:
+            return len(todo)
         run.provenance = {"device": device, "lessons": len(todo)}
         if job is not None:
             _learn_from_forward(warehouse, recipe, job, todo, device, progress)

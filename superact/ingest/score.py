@@ -188,16 +188,20 @@ def score(
     replace: bool = False,
     device: torch.device | str = "cpu",
     job: Job | None = None,
+    only_count: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
     **wanted: Any,
 ) -> int:
     """Score hidden states for every concept set that matches `wanted` (dataset, model, layer, concept_set, unit).
 
-    They come from the embeddings table; where it was not kept, from a forward pass over `job` (on the model's device).
+    They come from the embeddings table; where it was not kept, from a forward pass over `job` (on the model's device). With
+    `only_count` nothing is scored, and the number of (layer, unit) still to be scored is returned.
     Returns the rows published; 0 when everything was there already. Errors: MissingTable, NonFinite, IdentityMismatch.
     """
     with warehouse.run("score", replace=replace) as run:
         todo = targets(run, warehouse, job.model.device if job else device, **wanted)
+        if only_count:
+            return len(todo)
         if job is not None and todo:
             collector = ScoreCollector(job, todo)
             report = (lambda i, n: progress("score: forward pass", i, n)) if progress else None

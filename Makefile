@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all set-up by themselves, in .venv; running them again installs nothing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint check docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/superact demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m superact.cli.reference > docs/cli.md
+
+# torch comes first and alone: the CPU index is asked for nothing else, and may be out of reach when the wheel is at hand.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "superact needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --no-deps --retries 1 --extra-index-url $(CPU_INDEX) -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e '.[extract,local-models,test]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
