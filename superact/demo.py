@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ PAIRS = (("CLEVR-Mini", "dinov2-small"), ("Sarcasm-Mini", "minilm"), ("Sarcasm-M
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
+
+
+DETECTORS = ("superactivator", "max_token", "mean_token", "last_token", "random_token", "cls")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def run_demo(
     timed(f"Render {scenes} scenes", lambda: render_clevr(data_root / "CLEVR-Mini", scenes))
     store = Warehouse(warehouse)
     for dataset, model in PAIRS:
-        timed(f"Ingest {dataset} with {model}", lambda d=dataset, m=model: _ingest(store, data_root, d, m, progress))  # type: ignore[misc]
+        timed(f"Ingest {dataset} with {model}", partial(_ingest, store, data_root, dataset, model, progress))
     timed("Evaluate", lambda: _evaluate(store, progress))
     return times
 
@@ -75,3 +79,87 @@ def _evaluate(store: Warehouse, progress: Progress | None) -> None:
     from superact.metrics.evaluate import evaluate
 
     evaluate(store, progress=progress)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One table of the demo: a dataset, a model and a method; F1 of every detector at every layer, and the floors.
+
+    `rows` holds for each detector its cells, `F1 (low-high)`, and whether the cell is the largest of its column.
+    """
+
+    title: str
+    headings: list[str]
+    rows: list[tuple[str, list[tuple[str, bool]]]]
+    floors: list[tuple[str, str]]
+
+
+_SUMMARY = """
+SELECT
+    d.name AS dataset, m.name AS model, m.blocks, s.concept_set, s.detector, s.layer, s.f1, s.ci_low, s.ci_high,
+    s.n_labels, s.n_positive, f.always_f1, f.coin_f1
+FROM summary AS s
+JOIN datasets AS d ON d.dataset = s.dataset
+JOIN models AS m ON m.model = s.model
+JOIN floors AS f ON f.dataset = s.dataset
+WHERE s.layer_choice = 'fixed'
+ORDER BY d.name, m.blocks, s.concept_set, s.layer
+"""
+
+_EXAMPLES = """
+SELECT a.sample, m.name AS model, a.text, a.in_concept
+FROM superactivators AS a
+JOIN models AS m ON m.model = a.model
+WHERE a.dataset = 'sarcasm-mini' AND a.concept_set = 'linsep' AND a.split = 'test' AND a.layer = m.blocks // 2
+ORDER BY m.name, a.score DESC, a.sample, a.token
+"""
+
+
+def comparisons(warehouse: Path) -> list[Comparison]:
+    """The demo's tables, out of SQL over the warehouse: one for each dataset, model and method."""
+    import superact
+
+    frame = superact.open(warehouse).sql(_SUMMARY)
+    found = []
+    for (dataset, _, concept_set), group in frame.group_by("dataset", "model", "concept_set", maintain_order=True):
+        first = group.row(0, named=True)
+        layers = sorted(set(group["layer"]))
+        cells = {(row["detector"], row["layer"]): row for row in group.iter_rows(named=True)}
+        best = {layer: max(row["f1"] for key, row in cells.items() if key[1] == layer) for layer in layers}
+        rows = []
+        for detector in DETECTORS:
+            values = [cells[detector, layer] for layer in layers]
+            shown = [
+                (f"{v['f1']:.2f} ({v['ci_low']:.2f}-{v['ci_high']:.2f})", v["f1"] == best[v["layer"]]) for v in values
+            ]
+            rows.append((detector, shown))
+        found.append(
+            Comparison(
+                title=f"{dataset} | {first['model']}\n{concept_set}: weighted test F1 (95 % interval), "
+                f"{first['n_labels']} label{'s' if first['n_labels'] > 1 else ''}, {first['n_positive']} test positives",
+                headings=[f"layer {layer} of {first['blocks']}" for layer in layers],
+                rows=rows,
+                floors=[("always positive", f"{first['always_f1']:.2f}"), ("coin", f"{first['coin_f1']:.2f}")],
+            )
+        )
+    return found
+
+
+def examples(warehouse: Path, most: int = 12) -> list[str]:
+    """The strongest superactivators of the test texts for each text model, in one line a model.
+
+    A token in brackets stands outside the marked words.
+    """
+    import superact
+
+    frame = superact.open(warehouse).sql(_EXAMPLES)
+    lines = []
+    for _, group in frame.group_by("model", maintain_order=True):
+        shown = [
+            text.strip() if inside else f"[{text.strip()}]"
+            for text, inside in group.select("text", "in_concept").head(most).iter_rows()
+        ]
+        lines.append(
+            f"{model}: {' '.join(shown)} ... ({group['in_concept'].mean():.0%} of {len(group)} are marked words)"
+        )
+    return lines

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,7 @@ import duckdb
 from platformdirs import user_cache_path
 
 from superact.errors import BadInput, BadQuery, Damaged
+from superact.query.rows import Rows, open_reader, readable
 from superact.schemas import Table, tables
 from superact.store import Published, State, Warehouse
 
@@ -20,10 +23,12 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-VIEWS = ("scores", "superactivators")
+VIEWS = ("scores", "superactivators", "floors")
 _PARAMETER = re.compile(r"\$(\w+)")
 _WIDTHS = frozenset({"embedding", "mean", "vector"})
 _RETRIES = 5
+_NOT_SELECT = re.compile(r"(?is)(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:desc|describe|show|summarize)\b")
+_TORN = ("Decompress", "TProtocolException", "Could not read enough bytes")
 
 
 def cache_path(*parts: str) -> Path:
@@ -109,7 +114,8 @@ class Session:
         self.warehouse = warehouse
         self.connection = connect(memory_limit, threads)
         self._state: State = warehouse.state()
-        self._make_views()
+        self._rows: weakref.ref[Rows] | None = None
+        self._take_up(self._state)
         self._lock()
 
     @property
@@ -119,11 +125,11 @@ class Session:
 
     def refresh(self) -> bool:
         """Take up what was published since; True if anything was."""
+        self._check_free()
         state = self.warehouse.state()
         if state.sequence == self._state.sequence:
             return False
-        self._state = state
-        self._make_views()
+        self._take_up(state)
         return True
 
     def sql(self, query: str, **frames: Any) -> pl.DataFrame:
@@ -132,20 +138,44 @@ class Session:
         Keyword arguments are Polars or pandas frames, or Arrow tables, that the query may name. Errors: BadQuery for what is
         not a single SELECT or what DuckDB refuses, Damaged when a file cannot be read.
         """
-        for name, frame in frames.items():
-            self.connection.register(name, _arrow(frame))
+        import polars as pl
+
+        self._check_free()
+        wrapped, parameters = _wrapped(query)
+        self._register(frames)
         try:
-            return self._guarded(query)
+            rows = self._retried(lambda: self.connection.sql(wrapped, params=parameters).to_arrow_table())
         finally:
             for name in frames:
                 self.connection.unregister(name)
+        return pl.DataFrame(pl.from_arrow(readable(rows)))
+
+    def stream(self, query: str) -> Rows:
+        """Run one read-only SELECT as `sql` does, and return its rows batch by batch, in bounded memory.
+
+        Nothing else can be asked until the last batch was taken or the rows were closed. Errors: as `sql`; an error of a later
+        row is raised when its batch is.
+        """
+        return self.stream_own(*_wrapped(query))
+
+    def stream_own(self, query: str, parameters: Any) -> Rows:
+        """Like `stream`, for a query of superact's own making: its text is run as it stands, outside the guard."""
+        self._check_free()
+        reader = self._retried(lambda: open_reader(self.connection, query, parameters))
+        rows = Rows(reader, self._translate)
+        self._rows = weakref.ref(rows)
+        return rows
+
+    def columns(self, table: str) -> list[str]:
+        """Names of the columns of a table or view. Errors: BadInput where there is none of that name."""
+        self._check_table(table)
+        return self.sql(f"DESCRIBE {table}")["column_name"].to_list()
 
     def scan(self, table: str) -> pl.LazyFrame:
         """One table as a lazy Polars frame, path keys included; views and `runs` are computed first."""
         import polars as pl
 
-        if table not in self.tables:
-            raise BadInput(what=f"There is no table {table!r}.", remedy=f"The tables are {', '.join(self.tables)}.")
+        self._check_table(table)
         published = self._state.select(table)
         if table in VIEWS or table == "runs" or not published:
             return self.sql(f"SELECT * FROM {table}").lazy()
@@ -157,6 +187,20 @@ class Session:
             hive_schema={name: kinds[kind] for name, kind in schema.key_types.items()},
         )
         return frame.select([column.name for column in schema.columns])
+
+    def _take_up(self, state: State) -> None:
+        """Make the views of a state, or of a newer one where its files are superseded meanwhile: a view looks at a file."""
+        for _ in range(_RETRIES):
+            self._state = state
+            try:
+                self._make_views()
+                return
+            except duckdb.Error as error:
+                failure = error
+            state = self.warehouse.state()
+            if state.sequence == self._state.sequence:
+                break
+        raise self._translate(failure) from failure
 
     def _make_views(self) -> None:
         for table in tables().values():
@@ -177,26 +221,66 @@ class Session:
         self.connection.execute("SET enable_external_access = false")
         self.connection.execute("SET lock_configuration = true")
 
-    def _guarded(self, query: str) -> pl.DataFrame:
-        import polars as pl
+    def _check_table(self, table: str) -> None:
+        if table not in self.tables:
+            raise BadInput(what=f"There is no table {table!r}.", remedy=f"The tables are {', '.join(self.tables)}.")
 
-        text = query.strip().rstrip(";").strip()
-        if not text:
-            raise BadQuery(reason="The query is empty.")
-        if re.match(r"(?i)(describe|show|summarize)\b", text):
-            text = f"SELECT * FROM ({text})"
+    def _check_free(self) -> None:
+        # DuckDB 1.x would answer, and end the stream early without a word.
+        rows = self._rows() if self._rows else None
+        if rows is not None and not rows.closed:
+            raise BadQuery(reason="Rows of an earlier stream are still being read; take the last batch, or close them.")
+
+    def _register(self, frames: dict[str, Any]) -> None:
+        taken = sorted(name for name in frames if name in self.tables or name == "published_runs")
+        if taken:
+            raise BadInput(what=f"{taken[0]!r} is a table of the warehouse.", remedy="Give the frame another name.")
+        for name, frame in frames.items():
+            try:
+                self.connection.register(name, _arrow(frame))
+            except duckdb.Error as error:
+                raise BadInput(
+                    what=f"{name} is not a frame that can be queried.",
+                    remedy="Give a Polars or pandas frame, or an Arrow table.",
+                ) from error
+
+    def _retried(self, run: Callable[[], Any]) -> Any:
         for attempt in range(_RETRIES):
             try:
-                rows = self.connection.sql("SELECT * FROM query($1)", params=[text]).to_arrow_table()
-                return pl.DataFrame(pl.from_arrow(rows))
-            except duckdb.IOException as error:
-                # A partition was superseded between the listing and the read: take the newer manifest.
-                if attempt + 1 < _RETRIES and self.refresh():
-                    continue
-                raise Damaged(path=self.warehouse.root, problem=str(error).split("\n")[0]) from error
+                return run()
             except duckdb.Error as error:
-                raise BadQuery(reason=str(error).rstrip()) from error
+                # A partition may have been superseded between the listing and the read: take the newer manifest.
+                if isinstance(error, duckdb.IOException) and attempt + 1 < _RETRIES and self.refresh():
+                    continue
+                raise self._translate(error) from error
         raise AssertionError("unreachable")
+
+    def _translate(self, error: Exception) -> Exception:
+        """The error to raise for what DuckDB said: Damaged when it names a published file, else BadQuery."""
+        text = str(error).split("\n\nLINE ")[0].rstrip()
+        if not isinstance(error, _REFUSALS):
+            for _, file in self._state.files():
+                if str(self.warehouse.root / file.path) in text:
+                    if self.warehouse.state().sequence != self._state.sequence:
+                        return BadQuery(reason="The warehouse changed while it was read: run the query again.")
+                    return Damaged(path=self.warehouse.root / file.path, problem=text.split("\n")[0])
+            if any(word in text for word in _TORN):
+                return Damaged(path=self.warehouse.root, problem=text.split("\n")[0])
+        return BadQuery(reason=text if text.endswith((".", "!", "?")) else text + ".")
+
+
+# What DuckDB refuses before it reads a row says nothing about the files, whichever it names.
+_REFUSALS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
+
+
+def _wrapped(query: str) -> tuple[str, list[str]]:
+    """The only form in which a user's text reaches DuckDB: query() parses a single SELECT and nothing else."""
+    text = query.strip().rstrip(";").strip()
+    if not text:
+        raise BadQuery(reason="The query is empty.")
+    if _NOT_SELECT.match(text):
+        text = f"SELECT * FROM ({text}\n)"
+    return "SELECT * FROM query($1)", [text]
 
 
 def _arrow(frame: Any) -> Any:

@@ -1,0 +1,82 @@
+"""The options that commands share, so that each is spelt, explained and defaulted once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superact.errors import BadInput
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+    markdown = "markdown"
+    latex = "latex"
+
+
+def numbers(text: str) -> list[int]:
+    """Layers as they are typed: 1,6,12."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,6,12.") from None
+
+
+def names(text: str) -> list[str]:
+    """Names as they are typed: label,f1."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _writable(out: Path | None) -> Path | None:
+    """Refuse a place where no file can be before any work is done."""
+    if out is not None and out.is_dir():
+        raise BadInput(what=f"--out {out} is a folder.", remedy="Name a file.")
+    if out is not None and not out.parent.is_dir():
+        raise BadInput(what=f"--out {out}: there is no folder {out.parent}.", remedy="Make it first.")
+    return out
+
+
+WarehousePath = Annotated[
+    Path, typer.Option("--warehouse", metavar="PATH", envvar="SUPERACT_WAREHOUSE", help="The warehouse folder.")
+]
+DataRoot = Annotated[
+    Path,
+    typer.Option("--data-root", metavar="PATH", envvar="SUPERACT_DATA_ROOT", help="The folder of dataset folders."),
+]
+OutputFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="How rows are printed: what the suffix of --out says, else table.", show_default=False
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        callback=_writable,
+        help="Write the rows to a file, which appears complete or not at all.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr; errors stay.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Discard what is published under the same keys and write it anew.")
+]
+Dataset = Annotated[str | None, typer.Option("--dataset", metavar="SLUG", help="This dataset only.")]
+Model = Annotated[str | None, typer.Option("--model", metavar="SLUG", help="This model only.")]
+Layers = Annotated[
+    str | None, typer.Option("--layers", "--layer", metavar="NUMBERS", help="These layers only, such as 1,6,12.")
+]
+ConceptSet = Annotated[str | None, typer.Option("--concept-set", metavar="SLUG", help="This concept set only.")]
+Unit = Annotated[str | None, typer.Option("--unit", metavar="token|cls", help="This unit only.")]
+
+WAREHOUSE = Path("warehouse")
+DATA_ROOT = Path("Data")

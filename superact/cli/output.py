@@ -1,0 +1,81 @@
+"""Where rows go: stdout, or a file that appears complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from superact.cli.options import Format
+from superact.errors import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from superact.query.rows import Rows
+
+_SUFFIXES = {
+    ".csv": Format.csv,
+    ".json": Format.json,
+    ".parquet": Format.parquet,
+    ".md": Format.markdown,
+    ".tex": Format.latex,
+}
+
+
+def print_rows(rows: Rows, kind: Format | None, out: Path | None) -> None:
+    """Print the rows of a query. Errors: BadInput for an --out that cannot be, those of the query."""
+    with rows:
+        _print(rows.schema, rows, kind, out)
+
+
+def print_records(
+    records: Sequence[Mapping[str, Any]], schema: Mapping[str, str], kind: Format | None, out: Path | None
+) -> None:
+    """Print a few rows that a library function returned; `schema` gives each column its DuckDB type."""
+    import pyarrow as pa
+
+    from superact.schemas import arrow_type
+
+    arrow = pa.schema([(name, arrow_type(sql_type)) for name, sql_type in schema.items()])
+    table = pa.Table.from_pylist([{name: record[name] for name in schema} for record in records], schema=arrow)
+    _print(arrow, table.to_batches(), kind, out)
+
+
+def _print(schema: pa.Schema, batches: Iterable[pa.RecordBatch], kind: Format | None, out: Path | None) -> None:
+    from superact.cli.formats import write_rows
+
+    if kind is None:
+        kind = _SUFFIXES.get(out.suffix.lower(), Format.table) if out else Format.table
+    if out is not None:
+        _write_file(out, lambda sink: write_rows(kind, schema, batches, sink))
+        return
+    terminal = sys.stdout.isatty()
+    if terminal and kind is Format.parquet:
+        raise BadInput(what="Parquet is no text for a terminal.", remedy="Give --out FILE, or send it into a pipe.")
+    write_rows(kind, schema, batches, _stdout(), terminal)
+
+
+def _stdout() -> BinaryIO:
+    sys.stdout.flush()
+    return sys.stdout.buffer
+
+
+def _write_file(out: Path, write: Callable[[BinaryIO], None]) -> None:
+    from superact.store.files import disk_error
+
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as sink:
+            write(sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        part.replace(out)
+    except PermissionError as error:
+        raise BadInput(what=f"--out {out} cannot be written: {error.strerror}.", remedy="Name another file.") from error
+    except OSError as error:
+        raise disk_error(error, out) from error
+    finally:
+        part.unlink(missing_ok=True)
