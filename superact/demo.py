@@ -159,7 +159,6 @@ def examples(warehouse: Path, most: int = 12) -> list[str]:
             text.strip() if inside else f"[{text.strip()}]"
             for text, inside in group.select("text", "in_concept").head(most).iter_rows()
         ]
-        lines.append(
-            f"{model}: {' '.join(shown)} ... ({group['in_concept'].mean():.0%} of {len(group)} are marked words)"
-        )
+        share = group["in_concept"].sum() / len(group)
+        lines.append(f"{group['model'][0]}: {' '.join(shown)} ... ({share:.0%} of {len(group)} are marked words)")
     return lines
