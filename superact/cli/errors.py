@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -37,9 +38,23 @@ class Commands(TyperGroup):
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except BrokenPipeError as error:
-            # The reader has gone (`| head`). The interpreter flushes stdout once more at exit: let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            # The reader has gone (`| head`).
+            _give_up_stdout()
             raise typer.Exit(BROKEN_PIPE) from error
+        except OSError as error:
+            from superact.store.files import disk_error
+
+            named = disk_error(error, Path(error.filename or "standard output"))
+            if not isinstance(named, SuperactError):
+                raise
+            _give_up_stdout()
+            typer.echo(f"error: {named}", err=True)
+            raise typer.Exit(named.exit_code) from error
+
+
+def _give_up_stdout() -> None:
+    # The interpreter flushes stdout once more at exit: let that go nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @contextmanager

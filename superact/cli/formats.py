@@ -27,6 +27,7 @@ Batches = Iterable["pa.RecordBatch"]
 
 def write_rows(kind: Format, schema: pa.Schema, batches: Batches, sink: BinaryIO, terminal: bool = False) -> None:
     """Write rows to a binary file. Errors: BadInput where a text format is asked for too many rows."""
+    schema, batches = _without_intervals(schema, batches)
     if kind is Format.csv:
         _write_csv(schema, batches, sink)
     elif kind is Format.json:
@@ -41,6 +42,17 @@ def write_rows(kind: Format, schema: pa.Schema, batches: Batches, sink: BinaryIO
         else:
             text = _tabulated(kind, headers, right, rows)
         sink.write(text.encode())
+
+
+def _without_intervals(schema: pa.Schema, batches: Batches) -> tuple[pa.Schema, Batches]:
+    import pyarrow as pa
+
+    if not any(pa.types.is_interval(field.type) for field in schema):
+        return schema, batches
+    # Only a query yields intervals, so that what lists records need not import DuckDB.
+    from superact.query.rows import readable
+
+    return readable(schema.empty_table()).schema, map(readable, batches)
 
 
 def _write_csv(schema: pa.Schema, batches: Batches, sink: BinaryIO) -> None:
@@ -135,8 +147,8 @@ def _is_number(kind: pa.DataType) -> bool:
 def _is_plain(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
-    temporal = pa.types.is_temporal(kind) and not pa.types.is_interval(kind)
-    return _is_number(kind) or temporal or bool(pa.types.is_string(kind) or pa.types.is_boolean(kind))
+    text = pa.types.is_string(kind) or pa.types.is_boolean(kind)
+    return bool(text or _is_number(kind) or pa.types.is_temporal(kind))
 
 
 def _table(headers: list[str], right: list[bool], rows: list[list[str]], terminal: bool) -> str:

@@ -35,9 +35,8 @@ def root(
 ) -> None:
     """A columnar activation store with a SQL query engine for interpretability research.
 
-    Rows go to stdout, progress and notes to stderr. Exit codes: 0 done, 2 wrong usage, 3 wrong input, 4 damaged
-    files, 5 other
-    settings than what is stored, 6 another writer, 7 no disk space.
+    Rows go to stdout, progress and notes to stderr. Exit codes: 0 done, 2 wrong usage, 3 wrong input, 4 damaged files,
+    5 other settings than what is stored, 6 another writer, 7 no disk space.
     """
 
 

@@ -54,7 +54,10 @@ DataRoot = Annotated[
 OutputFormat = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="How rows are printed: what the suffix of --out says, else table.", show_default=False
+        "--format",
+        metavar="NAME",
+        help="table, csv, json, parquet, markdown or latex; when not given, what the suffix of --out says, else table.",
+        show_default=False,
     ),
 ]
 Out = Annotated[

@@ -65,7 +65,7 @@ class Rows:
 
 
 def readable(batch: pa.Table | pa.RecordBatch) -> Any:
-    """The same rows with intervals, which Polars does not read, as text."""
+    """The same rows with intervals, which neither Polars nor Parquet takes, as text."""
     import pyarrow as pa
 
     for index, field in enumerate(batch.schema):
