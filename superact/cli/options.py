@@ -35,6 +35,11 @@ def names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _slug(name: str | None) -> str | None:
+    """A display name as its path key, as far as case goes: CLEVR-Mini is clevr-mini."""
+    return None if name is None else name.lower()
+
+
 def _writable(out: Path | None) -> Path | None:
     """Refuse a place where no file can be before any work is done."""
     if out is not None and out.is_dir():
@@ -73,8 +78,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no n
 Replace = Annotated[
     bool, typer.Option("--replace", help="Discard what is published under the same keys and write it anew.")
 ]
-Dataset = Annotated[str | None, typer.Option("--dataset", metavar="SLUG", help="This dataset only.")]
-Model = Annotated[str | None, typer.Option("--model", metavar="SLUG", help="This model only.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", metavar="SLUG", callback=_slug, help="This dataset only.")]
+Model = Annotated[str | None, typer.Option("--model", metavar="SLUG", callback=_slug, help="This model only.")]
 Layers = Annotated[
     str | None, typer.Option("--layers", "--layer", metavar="NUMBERS", help="These layers only, such as 1,6,12.")
 ]

@@ -8,7 +8,7 @@ from superact.schemas import Table, tables
 _INTRO = """# Tables
 
 Generated from `superact/schemas/*.sql` by `make docs`; a test fails when this page is stale. Path keys are directories
-(`tables/activations/dataset=clevr/model=.../`), not columns of the files; every reader turns them into columns. `FLOAT[]` columns
+(`tables/activations/dataset=clevr/model=.../`), not columns of the files; every reader makes columns of them. `FLOAT[]` columns
 are cast to `FLOAT[d]` by the views where all partitions share one d.
 """
 

@@ -103,7 +103,8 @@ class Session:
     """A warehouse opened for questions.
 
     `sql` runs one SELECT, `scan` gives a lazy Polars frame of one table, `connection` is the DuckDB connection itself. Files
-    are those of the newest manifest document when the session was opened or refreshed. The session cannot write.
+    are those of the newest manifest document when the session was opened or refreshed. `sql` cannot write; the raw
+    connection can (a COPY into the warehouse's own folders), and is as trustworthy as whoever holds it.
 
     Example:
         >>> warehouse = superact.open("warehouse")
