@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the schemas and of the manifest; raised when an older superact could no longer read the warehouse."""
 
-_COLUMN = re.compile(r'^\s+"?(?P<name>\w+)"?\s+(?P<type>[A-Z]+(?:\[\])?)(?P<required> NOT NULL)?\s*,?\s*-- (?P<comment>.+)$')
+_COLUMN = re.compile(
+    r'^\s+"?(?P<name>\w+)"?\s+(?P<type>[A-Z]+(?:\[\])?)(?P<required> NOT NULL)?\s*,?\s*-- (?P<comment>.+)$'
+)
 
 
 @dataclass(frozen=True)

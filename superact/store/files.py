@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,40 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_directories(path: Path) -> None:
+    """Make a directory and the parents it lacks, each of them durable in its own parent."""
+    lacking = []
+    while not path.is_dir():
+        lacking.append(path)
+        path = path.parent
+    for directory in reversed(lacking):
+        directory.mkdir(exist_ok=True)
+        fsync_directory(directory.parent)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write `text` and fsync the file and its directory. Errors: NotEnoughDisk, and no file is left."""
+    try:
+        with disk_errors(path), path.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Rename a file on one filesystem, over what may be there, and make it durable."""
+    source.replace(target)
+    fsync_directory(target.parent)
+
+
 def write_atomically(path: Path, text: str, temporary: Path) -> None:
     """Write `text` under a temporary name on the same filesystem, fsync, and rename: readers see all of it or nothing."""
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-    fsync_directory(path.parent)
+    write_durably(temporary, text)
+    move_durably(temporary, path)
 
 
 def sha256_of(path: Path) -> str:
@@ -62,8 +90,20 @@ def check_free(path: Path, needed: int) -> None:
 def disk_error(error: OSError, path: Path) -> Exception:
     """The error to raise for a failed write: NotEnoughDisk when the disk, quota or file-size limit was hit."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return NotEnoughDisk(path=path, free="no space left to write", needed="more than that is")
+        return NotEnoughDisk(path=path, free=f"nothing ({error.strerror})", needed="further bytes")
     return error
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise NotEnoughDisk for what fails inside because the disk, quota or file-size limit was hit."""
+    try:
+        yield
+    except OSError as error:
+        named = disk_error(error, path)
+        if named is error:
+            raise
+        raise named from error
 
 
 class VerifiedFiles:

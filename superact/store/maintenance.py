@@ -6,12 +6,14 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from superact.store.files import sha256_of
 from superact.store.layout import ROOMS, STAGING
 from superact.store.manifest import State
+from superact.store.publish import journal, remove_empty
 from superact.store.staging import PROGRESS
 from superact.store.warehouse import Warehouse
 
@@ -28,25 +30,48 @@ def verify(warehouse: Warehouse) -> Iterator[tuple[str, Finding | None]]:
     """Hash every live file; yields each path with its finding, None where it is whole. Stray files come last.
 
     A stray is a Parquet file under tables/ or metrics/ that no document lists; superact does not read it, a bare glob does.
+    No lock is taken: a file that a writer supersedes meanwhile is no finding, nor is one that is just being published.
     """
+    for _, file in warehouse.state().files():
+        finding = _examine(warehouse.root / file.path, file.bytes, file.sha256, file.path)
+        if finding is None or file.path in _live(warehouse):
+            yield file.path, finding
+    for path in _strays(warehouse):
+        yield path, Finding(path, "stray: no published run lists it")
+
+
+def _live(warehouse: Warehouse) -> set[str]:
+    return {file.path for _, file in warehouse.state().files()}
+
+
+def _strays(warehouse: Warehouse) -> list[str]:
+    """Files that no document lists, and that no publish under way moves in or deletes (the next writer finishes it)."""
+    found = _parquet_files(warehouse.root)
+    document = journal(warehouse.root)
+    # The state is read after the journal, which goes only when its document is there.
     state = warehouse.state()
-    live = set()
-    for _, file in state.files():
-        live.add(file.path)
-        yield file.path, _examine(warehouse.root / file.path, file.bytes, file.sha256, file.path)
-    for path in _parquet_files(warehouse.root):
-        if path not in live:
-            yield path, Finding(path, "stray: no published run lists it")
+    known = {file.path for _, file in state.files()}
+    if document:
+        known.update(
+            file["path"]
+            for each in (*state.documents, document)
+            for entry in each["partitions"]
+            for file in entry["files"]
+        )
+    return [path for path in found if path not in known and (warehouse.root / path).exists()]
 
 
 def _examine(path: Path, size: int, sha256: str, name: str) -> Finding | None:
-    if not path.exists():
+    try:
+        found = path.stat().st_size
+        if found != size:
+            return Finding(name, f"{found} bytes, {size} were written")
+        if sha256_of(path) != sha256:
+            return Finding(name, "content changed: sha256 differs")
+    except FileNotFoundError:
         return Finding(name, "missing")
-    found = path.stat().st_size
-    if found != size:
-        return Finding(name, f"{found} bytes, {size} were written")
-    if sha256_of(path) != sha256:
-        return Finding(name, "content changed: sha256 differs")
+    except OSError as error:
+        return Finding(name, f"cannot be read: {error.strerror}")
     return None
 
 
@@ -66,23 +91,22 @@ class Debris:
 
 def debris(warehouse: Warehouse, older_than_days: float) -> list[Debris]:
     """What interrupted runs left that is older than so many days, by last change."""
-    now = time.time()
+    root, now = warehouse.root, time.time()
     found = []
-    for progress in sorted((warehouse.root / STAGING).rglob(PROGRESS)):
-        directory = progress.parent
-        files = [path for path in directory.iterdir() if path.is_file()]
-        found.append(_debris(warehouse.root, directory, files, "staged", now))
-    live = {file.path for _, file in warehouse.state().files()}
-    for name in _parquet_files(warehouse.root):
-        if name not in live:
-            path = warehouse.root / name
-            found.append(_debris(warehouse.root, path, [path], "stray", now))
+    for progress in sorted((root / STAGING).rglob(PROGRESS)):
+        # A writer may end meanwhile: what is gone when it is looked at is no debris.
+        with suppress(FileNotFoundError):
+            found.append(_debris(root, progress.parent, list(progress.parent.iterdir()), "staged", now))
+    for name in _strays(warehouse):
+        with suppress(FileNotFoundError):
+            found.append(_debris(root, root / name, [root / name], "stray", now))
     return [item for item in found if item.age_days >= older_than_days]
 
 
 def _debris(root: Path, path: Path, files: list[Path], kind: str, now: float) -> Debris:
-    newest = max(file.stat().st_mtime for file in files)
-    size = sum(file.stat().st_size for file in files)
+    stats = [file.stat() for file in files]
+    newest = max((stat.st_mtime for stat in stats), default=now)
+    size = sum(stat.st_size for stat in stats)
     return Debris(str(path.relative_to(root)), kind, size, max(0.0, (now - newest) / 86400))
 
 
@@ -99,6 +123,7 @@ def sweep(warehouse: Warehouse, older_than_days: float) -> list[Debris]:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+            remove_empty(warehouse.root, path.parent)
     return found
 
 

@@ -20,6 +20,8 @@ from superact.store.layout import MANIFEST, Partition
 
 Document = dict[str, Any]
 
+_LISTINGS = 5
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -69,6 +71,8 @@ class State:
 
     partitions: dict[Partition, Published]
     documents: tuple[Document, ...]
+    generations: dict[Partition, int] = field(default_factory=dict)
+    """The last generation of every partition there ever was: a name is not used again, even after a removal."""
 
     @property
     def sequence(self) -> int:
@@ -96,7 +100,7 @@ def _read_document(path: Path) -> Document:
     # A document never changes once it has its name, so that it is parsed once a process.
     try:
         document: Document = json.loads(path.read_text(encoding="utf-8"))
-        found = document["format"]
+        found = int(document["format"])
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(path=path, problem=f"not a manifest document ({error})") from error
     if found > FORMAT:
@@ -107,15 +111,17 @@ def _read_document(path: Path) -> Document:
 def read_state(root: Path) -> State:
     """Read every document of the warehouse at `root`, oldest first.
 
-    Errors: Damaged for a document that is not JSON, NewerWarehouse for a format this superact does not know.
+    Errors: Damaged for a document that is not JSON or is missing, NewerWarehouse for a format this superact does not know.
     """
-    documents = [_read_document(path) for path in sorted((root / MANIFEST).glob("[0-9]*.json"))]
+    documents = _documents(root)
     partitions: dict[Partition, Published] = {}
+    generations: dict[Partition, int] = {}
     for document in documents:
         for entry in document["removed"]:
             partitions.pop(Partition.of(entry["table"], **entry["keys"]), None)
         for entry in document["partitions"]:
             partition = Partition.of(entry["table"], **entry["keys"])
+            generations[partition] = entry["generation"]
             partitions[partition] = Published(
                 partition=partition,
                 identity=entry["identity"],
@@ -124,4 +130,20 @@ def read_state(root: Path) -> State:
                 run=document["run"],
                 meta=entry["meta"],
             )
-    return State(partitions, tuple(documents))
+    return State(partitions, tuple(documents), generations)
+
+
+def _documents(root: Path) -> list[Document]:
+    """Every document in order. They are numbered without a gap, so that a lost one is noticed.
+
+    A listing that is taken while two runs are published may show the second and not the first: look again.
+    """
+    numbers: list[int] = []
+    for _ in range(_LISTINGS):
+        documents = [_read_document(path) for path in sorted((root / MANIFEST).glob("[0-9]*.json"))]
+        numbers = [document["sequence"] for document in documents]
+        if numbers == list(range(1, len(numbers) + 1)):
+            return documents
+    lost = sorted(set(range(1, max(numbers) + 1)) - set(numbers))
+    problem = f"document {lost[0]} is missing" if lost else "two documents have one number"
+    raise Damaged(path=root / MANIFEST, problem=problem)

@@ -2,6 +2,7 @@
 
 staging/<table>/<keys>/ holds finished files and `progress.jsonl`: the identity on its first line, then one line a finished
 file, appended after the file is on disk. A file without a line was being written when the process died; it is written again.
+A shard that is written anew is first struck out by a line of its own, so that no line ever speaks of other bytes than its file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from superact.store.files import disk_error, fsync_directory
+from superact.store.files import disk_errors, fsync_directory, make_directories
 from superact.store.identity import Identity, canonical
 from superact.store.layout import STAGING, Partition
 from superact.store.manifest import FileRecord
@@ -45,6 +46,8 @@ class StagedPartition:
     current: bool = False
     meta: dict[str, Any] = field(default_factory=dict)
     done: dict[int, StagedFile] = field(default_factory=dict)
+    notes: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _listed: set[int] = field(default_factory=set)
     _writer: BackgroundWriter | None = None
 
     def begin(self, writer: BackgroundWriter) -> None:
@@ -52,13 +55,22 @@ class StagedPartition:
         self._writer = writer
         progress = self.directory / PROGRESS
         if progress.exists():
-            for line in _whole_lines(progress)[1:]:
+            for line in _take_up(progress)[1:]:
+                if line.get("redo"):
+                    self._listed.discard(line["shard"])
+                    self.done.pop(line["shard"], None)
+                    continue
+                if "file" not in line:
+                    self.notes[line["shard"]] = line["note"]
+                    continue
+                self._listed.add(line["shard"])
                 record = FileRecord(**line["file"])
                 path = self.directory / record.path
                 if path.exists() and path.stat().st_size == record.bytes:
                     self.done[line["shard"]] = StagedFile(record, line["note"])
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.directory):
+            make_directories(self.directory)
         self._append(canonical(self.identity))
         fsync_directory(self.directory)
 
@@ -71,22 +83,34 @@ class StagedPartition:
         size = 1 + sum(group.nbytes for group in groups)  # 1: a file without rows is in flight, too
         self._writer.submit(lambda: self._write(shard, groups, note or {}), size)
 
+    def remember(self, shard: int, note: dict[str, Any]) -> None:
+        """Queue a note about a shard that has no file here: partial sums, which a resumed run need not compute again."""
+        assert self._writer is not None, "begin() comes first"
+
+        def append() -> None:
+            self._append(json.dumps({"shard": shard, "note": note}))
+            self.notes[shard] = note
+
+        self._writer.submit(append, 1)
+
     def _write(self, shard: int, groups: Sequence[pa.Table], note: dict[str, Any]) -> None:
         suffix = "" if self.generation == 1 else f"-{self.generation}"
         path = self.directory / f"part-{shard:05d}{suffix}.parquet"
+        if shard in self._listed:
+            self._append(json.dumps({"shard": shard, "redo": True}))
+            self._listed.remove(shard)
+            self.done.pop(shard, None)
         record = write_file(path, self.partition.schema, groups)
         self._append(json.dumps({"shard": shard, "file": record.to_json(), "note": note}))
+        self._listed.add(shard)
         self.done[shard] = StagedFile(record, note)
 
     def _append(self, line: str) -> None:
         progress = self.directory / PROGRESS
-        try:
-            with progress.open("a", encoding="utf-8") as handle:
-                handle.write(line + "\n")
-                handle.flush()
-                os.fsync(handle.fileno())
-        except OSError as error:
-            raise disk_error(error, progress) from error
+        with disk_errors(progress), progress.open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
 
     @property
     def rows(self) -> int:
@@ -119,6 +143,31 @@ def discard(directory: Path) -> None:
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a progress file; a last line torn by a kill is left out."""
-    text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    """The JSON lines of a progress file, up to one that a kill or a full disk tore."""
+    return _parse(path)[0]
+
+
+def _take_up(path: Path) -> list[dict[str, Any]]:
+    """The same, and cut the torn rest off, so that what is appended next begins a line."""
+    lines, size = _parse(path)
+    if size < path.stat().st_size:
+        with path.open("rb+") as handle:
+            handle.truncate(size)
+            os.fsync(handle.fileno())
+    return lines
+
+
+def _parse(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The whole lines and how many bytes they take."""
+    lines: list[dict[str, Any]] = []
+    size = 0
+    for text in path.read_bytes().splitlines(keepends=True):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            break
+        if not text.endswith(b"\n") or not isinstance(line, dict):
+            break
+        lines.append(line)
+        size += len(text)
+    return lines, size

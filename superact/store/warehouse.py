@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from superact.errors import BadInput, IdentityMismatch, Locked
 from superact.schemas import FORMAT
-from superact.store.files import check_free
+from superact.store.files import check_free, disk_errors, make_directories
 from superact.store.identity import Identity, canonical, differences, extends
 from superact.store.layout import MANIFEST, ROOMS, STAGING, Partition
 from superact.store.manifest import Document, State, read_state
@@ -65,8 +65,9 @@ class Warehouse:
         Errors: Locked, naming the process that holds it.
         """
         staging = self.root / STAGING
-        for folder in (staging, self.root / MANIFEST, *(self.root / room for room in ROOMS)):
-            folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.root):
+            for folder in (staging, self.root / MANIFEST, *(self.root / room for room in ROOMS)):
+                make_directories(folder)
         owner = staging / "owner.json"
         lock = FileLock(staging / "lock", timeout=0)
         try:
@@ -79,10 +80,13 @@ class Warehouse:
                 "command": " ".join(sys.argv[:4]),
                 "since": _now().isoformat(timespec="seconds"),
             }
-            owner.write_text(json.dumps(who), encoding="utf-8")
+            # A full disk must not keep `superact gc` from the lock: without a name the lock is held all the same.
+            with suppress(OSError):
+                owner.write_text(json.dumps(who), encoding="utf-8")
             recover(self.root)
             yield
         finally:
+            owner.unlink(missing_ok=True)
             lock.release()
 
     @contextmanager
@@ -121,6 +125,8 @@ class Run:
         self._writer = writer
         self._clock = time.perf_counter()
         self._partitions: dict[Partition, StagedPartition] = {}
+        self._declared: set[Partition] = set()
+        self._published = False
 
     def partition(self, table: str, identity: Identity, **keys: str | int) -> StagedPartition:
         """Say that this run wants a partition with this identity.
@@ -131,12 +137,13 @@ class Run:
         """
         identity = json.loads(canonical(identity))
         partition = Partition.of(table, **keys)
+        self._declared.add(partition)
         published = self.state.partitions.get(partition)
         staged = StagedPartition(
             partition=partition,
             identity=identity,
             directory=staging_directory(self.warehouse.root, partition),
-            generation=published.generation + 1 if published else 1,
+            generation=self.state.generations.get(partition, 0) + 1,
         )
         if published and not self.replace:
             if published.identity == identity:
@@ -159,6 +166,12 @@ class Run:
             return
         raise IdentityMismatch(partition=str(partition), state=state, differences="; ".join(differences(found, wanted)))
 
+    def remove_others(self, **keys: str | int) -> None:
+        """Remove every published partition with all of these keys that this run does not write or find current."""
+        for partition in self.state.partitions:
+            if keys.items() <= dict(partition.keys).items() and partition not in self._declared:
+                self.removed.append(partition)
+
     def drain(self) -> None:
         """Wait until every queued file is on disk."""
         self._writer.drain()
@@ -166,8 +179,10 @@ class Run:
     def publish(self) -> Document | None:
         """Publish every partition that this run wrote, and its removals, as one document; None if there is nothing.
 
-        Partitions must be complete: the caller has written every shard.
+        Partitions must be complete: the caller has written every shard. A run publishes once.
         """
+        if self._published:
+            raise RuntimeError(f"run {self.id} is published already: begin another")
         self.drain()
         if not self._partitions and not self.removed:
             return None
@@ -176,7 +191,7 @@ class Run:
                 raise RuntimeError(f"{staged.partition} has no file: an empty result is a zero-row file")
         document = self._document()
         publish(self.warehouse.root, document)
-        self._partitions.clear()
+        self._published = True
         return document
 
     def _document(self) -> Document:

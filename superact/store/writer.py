@@ -26,8 +26,10 @@ class BackgroundWriter:
         self._budget = budget
         self._pending: deque[tuple[Callable[[], None], int]] = deque()
         self._in_flight = 0
+        self._unfinished = 0  # items, because one of zero bytes is unfinished, too
         self._failure: BaseException | None = None
         self._closing = False
+        self._dropped = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="superact-writer", daemon=True)
         self._thread.start()
@@ -36,23 +38,32 @@ class BackgroundWriter:
         """Queue `call`, which holds `size` bytes until it has run; waits while the budget is spent."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._failure or not self._in_flight or self._in_flight + size <= self._budget
+                lambda: self._failure or self._closing or not self._in_flight or self._in_flight + size <= self._budget
             )
             self._raise_failure()
+            if self._closing:
+                raise RuntimeError("the writer is closed")
             self._pending.append((call, size))
             self._in_flight += size
+            self._unfinished += 1
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Wait until everything submitted has run; raise the first failure if there was one."""
+        """Wait until everything submitted has run; raise the first failure if there was one.
+
+        Errors: RuntimeError when `close` dropped work, which is then not done.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._failure or not self._in_flight)
+            self._changed.wait_for(lambda: self._failure or not self._unfinished or self._dropped)
             self._raise_failure()
+            if self._dropped:
+                raise RuntimeError("the writer was closed before its work was done")
 
     def close(self) -> None:
         """Stop the thread after the item it is at; pending work is dropped."""
         with self._changed:
             self._closing = True
+            self._dropped = self._dropped or bool(self._pending)
             self._pending.clear()
             self._changed.notify_all()
         self._thread.join()
@@ -77,6 +88,7 @@ class BackgroundWriter:
             del call
             with self._changed:
                 self._in_flight -= size
+                self._unfinished -= 1
                 if failure:
                     self._failure = failure
                     self._pending.clear()
