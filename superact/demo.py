@@ -137,7 +137,7 @@ def comparisons(warehouse: Path) -> list[Comparison]:
             Comparison(
                 title=f"{dataset} | {first['model']}\n{concept_set}: weighted test F1 (95 % interval), "
                 f"{first['n_labels']} label{'s' if first['n_labels'] > 1 else ''}, {first['n_positive']} test positives",
-                headings=[f"layer {layer} of {first['blocks']}" for layer in layers],
+                headings=[f"layer {layer} ({layer / first['blocks']:.0%})" for layer in layers],
                 rows=rows,
                 floors=[("always positive", f"{first['always_f1']:.2f}"), ("coin", f"{first['coin_f1']:.2f}")],
             )

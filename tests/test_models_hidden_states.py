@@ -9,104 +9,17 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tiny import DECODERS, IMAGE_CLASSES, TEXT_CLASSES, reference, save_model
 from torch import nn
 
 from superact.errors import BadInput, LayerOutOfRange, ModelUnavailable
 from superact.models import TextModel, VisionModel, load_model
 from superact.models.hidden_states import HiddenStates
 
-WORDS = (
-    *("the", "quick", "brown", "fox", "is", ".", "a", "dog", "laughs", "at", "all", "of", "it"),
-    *("and", "then", "some", "more", "words", "here"),
-)
-TEXT_CONFIG = {
-    "vocab_size": 40,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.3,  # so large that attention matters in a random model
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-IMAGE_CONFIG = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "patch_size": 14,
-    "image_size": 56,
-    "initializer_range": 0.3,
-}
-DECODERS = ["LlamaForCausalLM", "Gemma2Model", "Qwen3Model"]
-TEXT_CLASSES = ["BertModel", *DECODERS]
-IMAGE_CLASSES = ["Dinov2Model", "ViTModel", "CLIPVisionModel"]
-
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> None:
     torch.set_num_threads(2)
-
-
-def save_tokenizer(folder: Path, *, encoder: bool, padding_side: str = "right") -> None:
-    """A word-level tokenizer; `encoder` wraps texts in <s> ... </s>, otherwise nothing is added."""
-    vocabulary = {word: number for number, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    if encoder:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
-        )
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        padding_side=padding_side,
-        model_max_length=64,
-    ).save_pretrained(folder)
-
-
-def save_processor(folder: Path, size: int = 56) -> None:
-    transformers.models.bit.image_processing_pil_bit.BitImageProcessorPil(
-        size={"shortest_edge": size},
-        crop_size={"height": size, "width": size},
-        image_mean=[0.4] * 3,
-        image_std=[0.2] * 3,
-    ).save_pretrained(folder)
-
-
-def config_of(class_name: str, settings: dict[str, Any]) -> Any:
-    config_class = getattr(transformers, class_name).config_class
-    return config_class(**settings)
-
-
-def save_model(folder: Path, class_name: str, *, padding_side: str = "right", **changes: Any) -> Path:
-    """A random model of the class with its tokenizer or processor, as an ordinary transformers folder."""
-    torch.manual_seed(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    is_image = class_name in IMAGE_CLASSES
-    config = config_of(class_name, {**(IMAGE_CONFIG if is_image else TEXT_CONFIG), **changes})
-    getattr(transformers, class_name)(config).save_pretrained(folder)
-    if is_image:
-        save_processor(folder)
-    else:
-        save_tokenizer(folder, encoder=class_name == "BertModel", padding_side=padding_side)
-    return folder
-
-
-def reference(folder: Path, class_name: str, inputs: dict[str, Any]) -> tuple[torch.Tensor, ...]:
-    """What Hugging Face itself reports, from a network loaded without any of our code."""
-    loader = transformers.CLIPVisionModel if class_name == "CLIPVisionModel" else transformers.AutoModel
-    network = loader.from_pretrained(folder).eval()
-    with torch.no_grad():
-        return network(**inputs, output_hidden_states=True).hidden_states
 
 
 @pytest.mark.parametrize("class_name", TEXT_CLASSES)

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from test_models_hidden_states import IMAGE_CONFIG, TEXT_CONFIG, save_model, save_processor, save_tokenizer
+from tiny import IMAGE_CONFIG, TEXT_CONFIG, save_model, save_processor, save_tokenizer
 
 from superact.errors import BadInput, ModelUnavailable
 from superact.models import TextModel, VisionModel, load_model

@@ -99,7 +99,7 @@ def _run_batch(job: Job, shard: Shard, batch: list[int], wanted: set[Wanted], co
             states = job.model.forward(_pixels(job, [shard.samples[i] for i in batch]), layers)
         checks = []
         for layer, unit, positions, rows in _rows(job, shard, batch, wanted, states):
-            checks.append((layer, unit, positions, rows, torch.isfinite(rows.sum(dtype=torch.float64))))
+            checks.append((layer, unit, positions, rows, torch.isfinite(rows.sum())))
             for consumer in consumers:
                 consumer.take((layer, unit), positions, rows)
         _check_finite(shard, checks)
@@ -108,13 +108,16 @@ def _run_batch(job: Job, shard: Shard, batch: list[int], wanted: set[Wanted], co
 
 
 def _check_finite(shard: Shard, checks: list[Any]) -> None:
-    """One look at the device a batch: every sum is finite, or the first row that is not is named."""
+    """One look at the device a batch: every sum is finite, or the first row that is not is named.
+
+    A float32 sum is quick and NaN and infinity never leave it; one that overflowed over finite rows is no error.
+    """
     if bool(torch.stack([finite for *_, finite in checks]).all()):
         return
     for layer, unit, positions, rows, finite in checks:
-        if not bool(finite):
-            bad = int(torch.argmax((~torch.isfinite(rows).all(dim=1)).int()))
-            sample = shard.keys(unit)[0][positions[bad]]
+        damaged = [] if bool(finite) else (~torch.isfinite(rows).all(dim=1)).nonzero()[:, 0].tolist()
+        if damaged:
+            sample = shard.keys(unit)[0][positions[damaged]].min()
             raise NonFinite(kind="hidden state", layer=layer, sample=int(sample))
 
 
@@ -129,36 +132,24 @@ def _rows(
     job: Job, shard: Shard, batch: list[int], wanted: set[Wanted], states: dict[int, Tensor]
 ) -> Iterator[tuple[int, str, np.ndarray[Any, Any], Tensor]]:
     """The rows of every wanted (layer, unit) of a batch, with their positions in the shard."""
-    content = _content(job, shard, batch)
-    spans = [np.arange(shard.first[i], shard.first[i + 1]) for i in batch]
-    positions = {"token": np.concatenate(spans), "cls": np.array(batch)}
-    mask = torch.from_numpy(content).to(next(iter(states.values())).device)
-    everything = bool(content.all())
-    for layer, unit in sorted(wanted):
+    vision = job.model if isinstance(job.model, VisionModel) else None
+    first_state = next(iter(states.values()))
+    n_max, n_prefix = first_state.shape[1], vision.n_prefix if vision else 0
+    # Where the content tokens of the batch stand in its flattened [B * n_max] rows.
+    found = [np.flatnonzero(shard.content[i]) + n_prefix + row * n_max for row, i in enumerate(batch)]
+    index = torch.from_numpy(np.concatenate(found)).to(first_state.device)
+    lengths = torch.tensor([len(places) for places in found if len(places)], device=first_state.device)
+    tokens = np.concatenate([np.arange(shard.first[i], shard.first[i + 1]) for i in batch])
+    samples = (np.cumsum(shard.filled) - 1)[[i for i in batch if shard.filled[i]]]
+    for layer in sorted({layer for layer, _ in wanted}):
         state = states[layer]
-        if unit == "token":
-            if isinstance(job.model, VisionModel):
-                state = state[:, job.model.n_prefix :]
-            rows = state.reshape(-1, state.shape[-1]) if everything else state[mask]
-        elif isinstance(job.model, VisionModel):
-            rows = state[:, job.model.cls_index]
-        else:
-            rows = _content_mean(state, mask)
-        yield layer, unit, positions[unit], rows.float()
+        rows = state.reshape(-1, state.shape[-1]).index_select(0, index).float()
+        if (layer, "token") in wanted:
+            yield layer, "token", tokens, rows
+        if (layer, "cls") in wanted:
+            yield layer, "cls", samples, state[:, vision.cls_index].float() if vision else _means(rows, lengths)
 
 
-def _content(job: Job, shard: Shard, batch: list[int]) -> np.ndarray[Any, Any]:
-    """Which of the batch's tokens are content: bool [B, n_max], prefix tokens of images left out."""
-    masks = [shard.content[i] for i in batch]
-    padded = np.zeros((len(masks), max(map(len, masks))), dtype=bool)
-    for row, mask in enumerate(masks):
-        padded[row, : len(mask)] = mask
-    return padded
-
-
-def _content_mean(state: Tensor, mask: Tensor) -> Tensor:
-    """Mean over content tokens: [B, d] float32 from [B, n_max, d]; zero for a text without any."""
-    weights = mask.to(torch.float32)
-    # Padding rows may hold anything: they are cleared before they are weighed.
-    cleared = torch.where(mask[..., None], state.float(), 0.0)
-    return cleared.sum(dim=1) / weights.sum(dim=1, keepdim=True).clamp_min(1.0)
+def _means(rows: Tensor, lengths: Tensor) -> Tensor:
+    """Means of consecutive groups of rows [n, d], none of them empty: float32 [groups, d]."""
+    return torch.segment_reduce(rows, "mean", lengths=lengths, axis=0) if len(lengths) else rows[:0]

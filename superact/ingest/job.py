@@ -23,6 +23,9 @@ from superact.store.identity import Identity
 SHARD_BYTES = 16 << 20
 FEWEST_ROWS, MOST_ROWS = 1024, 64 * 1024
 TOKEN_BUDGET = 4096
+UNITS = ("token", "cls")
+REMEMBERED_TOKENS = 256 * 1024
+"""Tokens of texts that are kept between the passes over them (about 25 MB); longer datasets are tokenized again."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,16 @@ class Shard:
         return np.concatenate(found) if found else np.empty(0, np.int32)
 
     def keys(self, unit: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """sample and token of the rows of a unit: content tokens, or one row a sample with token -1."""
+        """sample and token of the rows of a unit: content tokens, or one row a sample that has any, with token -1."""
         if unit == "token":
             return self.sample, self.token
-        return np.array(self.samples, dtype=np.int32), np.full(len(self.samples), -1, dtype=np.int32)
+        samples = np.array(self.samples, dtype=np.int32)[self.filled]
+        return samples, np.full(len(samples), -1, dtype=np.int32)
+
+    @cached_property
+    def filled(self) -> np.ndarray[Any, Any]:
+        """Which samples have a content token, bool [samples]: the others have no row of unit cls either."""
+        return np.diff(self.first) > 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,12 @@ class Counts:
     tokens: int
     content: int
     shards: int
+    filled: int
+    """Samples that have a content token: the rows of unit cls."""
+
+    def rows(self, unit: str) -> int:
+        """Rows of a unit."""
+        return self.content if unit == "token" else self.filled
 
 
 @dataclass
@@ -82,6 +97,8 @@ class Job:
     token_budget: int = TOKEN_BUDGET
     subset: list[int] | None = None
     """Samples to look at, for estimates; all of them when None."""
+    _remembered: dict[int, TokenizedText] = field(default_factory=dict, init=False, repr=False)
+    _room: int = field(default=REMEMBERED_TOKENS, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.dataset.modality != self.model.modality:
@@ -90,6 +107,12 @@ class Job:
                 f"{self.model.modality}s.",
                 remedy="Choose a model of the same kind.",
             )
+        self.layers = self.model.resolve_layers(self.layers)
+        for unit in self.units:
+            if unit not in UNITS:
+                raise BadInput(what=f"{unit!r} is not a unit.", remedy=f"Choose among {', '.join(UNITS)}.")
+        if self.token_budget < 1:
+            raise BadInput(what=f"A token budget of {self.token_budget} holds no token.", remedy="Give at least 1.")
         if "cls" in self.units and isinstance(self.model, VisionModel) and self.model.cls_index is None:
             raise BadInput(what=f"{self.model.name} has no CLS token.", remedy="Leave out unit cls.")
 
@@ -183,21 +206,28 @@ class Job:
     @cached_property
     def counts(self) -> Counts:
         """Count tokens and shards; texts are tokenized for it, images only measured."""
-        samples = tokens = content = shards = 0
+        samples = tokens = content = shards = filled = 0
         for shard in self.shards():
+            filled += int(shard.filled.sum())
             samples += len(shard.samples)
             tokens += sum(map(len, shard.content))
             content += len(shard.sample)
             shards += 1
-        return Counts(samples, tokens, content, shards)
+        return Counts(samples, tokens, content, shards, filled)
 
     def tokenize(self, sample: int) -> TokenizedText:
         """Tokens of one text. Errors: BadInput naming the sample."""
         assert isinstance(self.model, TextModel)
+        if sample in self._remembered:
+            return self._remembered[sample]
         try:
-            return self.model.tokenize(self.dataset.text(sample))
+            text = self.model.tokenize(self.dataset.text(sample))
         except BadInput as error:
             if not str(error).startswith("A text"):
                 raise
             path = self.dataset.samples["path"][sample]
             raise BadInput(what=f"{path}, row {row_name(sample)}: {error.what}", remedy=error.remedy) from error
+        if self._room >= len(text):
+            self._room -= len(text)
+            self._remembered[sample] = text
+        return text

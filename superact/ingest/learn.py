@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 
 from superact.concepts import Concept, MeanPrototype, fit
 from superact.errors import BadInput
 from superact.ingest.describe import arrow, write_small
 from superact.ingest.forward import Wanted, run_forward
-from superact.ingest.identity import base, by_label, digest
+from superact.ingest.identity import base, by_label
 from superact.ingest.job import Job, Shard
 from superact.ingest.outbox import Outbox
-from superact.ingest.sources import frame, needed, read_stats, scratch, stored_blocks
+from superact.ingest.sources import needed, read_stats, stored_blocks
+from superact.ingest.train_rows import TrainRows, row_matrix, train_rows
 from superact.store import Run, Warehouse
 from superact.store.layout import check_slug
 from superact.store.rows import optional_lists
 from superact.store.staging import StagedPartition
 
+Array = np.ndarray[Any, Any]
+
 METHODS = {"avg": "cosine", "linsep": "signed_distance"}
 """The methods learned here and the score each is judged by."""
-
-IN_MEMORY = 1 << 30
 
 LINSEP = {"batch_size": 64, "max_epochs": 1000, "learning_rate": 1e-3, "weight_decay": 1e-4, "stop_f1": 0.99}
 
@@ -60,86 +60,31 @@ class Recipe:
 
 
 @dataclass
-class TrainRows:
-    """The train rows of one unit: their keys in order, and the row numbers of the positives of every label."""
-
-    sample: np.ndarray[Any, Any]
-    token: np.ndarray[Any, Any]
-    positives: dict[str, np.ndarray[Any, Any]]
-
-    def digests(self) -> dict[str, str]:
-        """Digest of every label's positives, by sample and token."""
-        return {label: digest(self.sample[rows], self.token[rows]) for label, rows in self.positives.items()}
-
-
-def train_rows(warehouse: Warehouse, run: Run, unit: str, dataset: str, model: str) -> TrainRows:
-    """Read which rows are train rows, in (sample, token) order, and which of them carry each label."""
-    state = run.state
-    samples = frame(warehouse, needed(warehouse, state, "learn", "samples", dataset=dataset), ["sample", "split"])
-    train = samples.filter(pl.col("split") == "train").select("sample").sort("sample")
-    labels = frame(warehouse, needed(warehouse, state, "learn", "labels", dataset=dataset))["label"].to_list()
-    carried = frame(warehouse, needed(warehouse, state, "learn", "sample_labels", dataset=dataset))
-    if unit == "cls":
-        rows = train.with_columns(token=pl.lit(-1, pl.Int32))
-        held = carried.join(rows, on="sample")
-    else:
-        tokens = frame(warehouse, needed(warehouse, state, "learn", "tokens", dataset=dataset, model=model))
-        rows = tokens.filter("is_content").join(train, on="sample").select("sample", "token").sort("sample", "token")
-        labelled = frame(warehouse, needed(warehouse, state, "learn", "token_labels", dataset=dataset, model=model))
-        weak = carried.filter(~pl.col("label").is_in(labelled["label"].unique().implode()))
-        held = pl.concat(
-            [
-                labelled.select("sample", "token", "label"),
-                weak.join(rows, on="sample").select("sample", "token", "label"),
-            ]
-        )
-    numbered = rows.with_row_index("number")
-    found = held.join(numbered, on=["sample", "token"]).select("label", "number").sort("label", "number")
-    positives = {label: np.empty(0, np.int64) for label in labels}
-    for (label,), group in found.group_by("label", maintain_order=True):
-        positives[str(label)] = group["number"].to_numpy().astype(np.int64)
-    return TrainRows(rows["sample"].to_numpy(), rows["token"].to_numpy(), positives)
-
-
-class RowMatrix:
-    """The normalised train rows of one (layer, unit), float32 [n, d]: in memory up to 1 GiB, else in a scratch file."""
-
-    def __init__(self, warehouse: Warehouse, name: str, n: int, width: int) -> None:
-        self._file = None
-        if 4 * n * width <= IN_MEMORY:
-            self.values = np.empty((n, width), dtype=np.float32)
-        else:
-            self._file = scratch(warehouse) / f"{name}.f32"
-            self.values = np.memmap(self._file, dtype=np.float32, mode="w+", shape=(n, width))
-
-    def close(self) -> None:
-        """Remove the scratch file."""
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
-
-
-@dataclass
 class Lesson:
     """One (layer, unit) to learn: its statistics, its rows, and the partitions of the methods still to be learned."""
 
     layer: int
     unit: str
-    mean: np.ndarray[Any, Any]
+    mean: Array
     rms: float
     rows: TrainRows
     parts: dict[str, StagedPartition]
-    matrix: RowMatrix | None = None
+    matrix: Array | None = None
 
     @property
     def todo(self) -> list[str]:
         """Methods that are neither published nor staged."""
         return [method for method, part in self.parts.items() if not part.current and 0 not in part.done]
 
-    def open_matrix(self, warehouse: Warehouse, dataset: str, model: str) -> np.ndarray[Any, Any]:
-        """Make room for the rows."""
-        name = f"{dataset}.{model}.{self.layer}.{self.unit}"
-        self.matrix = RowMatrix(warehouse, name, len(self.rows.sample), len(self.mean))
-        return self.matrix.values
+    @property
+    def current(self) -> bool:
+        """True when every method is published."""
+        return all(part.current for part in self.parts.values())
+
+    def open_matrix(self, warehouse: Warehouse, together: int = 1) -> Array:
+        """Make room for the rows; see `row_matrix`."""
+        self.matrix = row_matrix(warehouse, len(self.rows.sample), len(self.mean), together)
+        return self.matrix
 
     def normalise(self, rows: torch.Tensor) -> torch.Tensor:
         """Xhat of raw rows, float32, where the rows are."""
@@ -150,10 +95,10 @@ class Lesson:
 class RowCollector:
     """Consumer that fills the matrices of several lessons from one forward pass (`--embeddings none`)."""
 
-    def __init__(self, job: Job, lessons: dict[Wanted, Lesson], matrices: dict[Wanted, np.ndarray[Any, Any]]) -> None:
+    def __init__(self, job: Job, lessons: dict[Wanted, Lesson], matrices: dict[Wanted, Array]) -> None:
         self._lessons, self._matrices = lessons, matrices
         self._outbox = Outbox(job.model.device)
-        self._places: dict[str, np.ndarray[Any, Any]] = {}
+        self._places: dict[str, Array] = {}
         self._units = {unit: lesson.rows for (_, unit), lesson in lessons.items()}
 
     def wants(self, shard: Shard) -> set[Wanted]:
@@ -171,18 +116,18 @@ class RowCollector:
             found = (place < len(known)) & (known[np.minimum(place, len(known) - 1)] == asked)
             self._places[unit] = np.where(found, place, -1)
 
-    def take(self, wanted: Wanted, positions: np.ndarray[Any, Any], rows: torch.Tensor) -> None:
+    def take(self, wanted: Wanted, positions: Array, rows: torch.Tensor) -> None:
         """Keep the train rows of a batch, normalised."""
         if wanted not in self._lessons:
             return
         places = self._places[wanted[1]][positions]
-        chosen = places >= 0
-        if not chosen.any():
+        chosen = np.flatnonzero(places >= 0)
+        if not len(chosen):
             return
         matrix, places = self._matrices[wanted], places[chosen]
-        kept = self._lessons[wanted].normalise(rows[torch.from_numpy(chosen).to(rows.device)])
+        kept = self._lessons[wanted].normalise(rows.index_select(0, torch.from_numpy(chosen).to(rows.device)))
 
-        def receive(values: np.ndarray[Any, Any]) -> None:
+        def receive(values: Array) -> None:
             matrix[places] = values
 
         self._outbox.send(kept, receive)
@@ -207,20 +152,16 @@ def learn(
     job: Job | None = None,
     replace: bool = False,
     device: str = "cpu",
-    only_count: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
     """Learn every method of the recipe at every extracted layer and unit that is wanted, and publish the concept sets.
 
-    Rows come from the embeddings table; where it was not kept, from a forward pass over `job`. Returns the rows published;
-    with `only_count` nothing is learned, and the number of (layer, unit) still to be learned is returned.
+    Rows come from the embeddings table; where it was not kept, from a forward pass over `job`. Returns the rows published.
     Errors: MissingTable, IdentityMismatch, Locked.
     """
     with warehouse.run("learn", replace=replace) as run:
         lessons = _lessons(warehouse, run, recipe, dataset, model, layers, units)
         todo = [lesson for lesson in lessons if lesson.todo]
-        if only_count:
-            return len(todo)
         run.provenance = {"device": device, "lessons": len(todo)}
         if job is not None:
             _learn_from_forward(warehouse, recipe, job, todo, device, progress)
@@ -232,6 +173,15 @@ def learn(
                 _teach(recipe, lesson, device)
         document = run.publish()
     return sum(entry["rows"] for entry in document["partitions"]) if document else 0
+
+
+def unlearned(
+    warehouse: Warehouse, recipe: Recipe, *, dataset: str, model: str, layers: list[int], units: tuple[str, ...]
+) -> set[Wanted]:
+    """The (layer, unit) for which `learn` would have something to publish."""
+    with warehouse.run("learn") as run:
+        lessons = _lessons(warehouse, run, recipe, dataset, model, layers, units)
+        return {(lesson.layer, lesson.unit) for lesson in lessons if not lesson.current}
 
 
 def _lessons(
@@ -255,6 +205,8 @@ def _lessons(
             rows[unit] = train_rows(warehouse, run, unit, dataset, model)
         mean, rms, _ = read_stats(warehouse, stats)
         parts = {method: _declare(run, recipe, method, stats.hash, rows[unit], keys) for method in recipe.methods}
+        for part in parts.values():
+            part.meta["width"] = len(mean)
         lessons.append(Lesson(layer, unit, mean, rms, rows[unit], parts))
     return lessons
 
@@ -265,14 +217,14 @@ def _declare(
     """Declare the concepts partition of a method, and write its concept_sets row."""
     keys = {**keys, "concept_set": recipe.concept_set(method)}
     seed = None if method == "avg" else recipe.seed
-    settings = json.dumps(recipe.hyperparameters(method), sort_keys=True)
-    facts = {**base("learn"), "method": method, "seed": seed, "hyperparameters": settings}
+    settings = recipe.hyperparameters(method)
+    facts = {**base("learn"), "method": method, "seed": seed, **settings}
     about = {
         "method": [method],
         "supervised": [True],
         "score": [METHODS[method]],
         "seed": [seed],
-        "hyperparameters": [settings],
+        "hyperparameters": [json.dumps(settings, sort_keys=True)],
     }
     write_small(run, "concept_sets", facts, arrow("concept_sets", **about), **keys)
     return run.partition("concepts", {**facts, "input:layer_stats": stats_hash, **by_label(rows.digests())}, **keys)
@@ -282,13 +234,13 @@ def _fill(warehouse: Warehouse, run: Run, lesson: Lesson, dataset: str, model: s
     """Read the train rows of a lesson from the embeddings table."""
     keys: dict[str, Any] = {"dataset": dataset, "model": model, "layer": lesson.layer, "unit": lesson.unit}
     embeddings = needed(warehouse, run.state, "learn", "embeddings", **keys)
-    matrix = lesson.open_matrix(warehouse, dataset, model)
+    matrix = lesson.open_matrix(warehouse)
     train = np.unique(lesson.rows.sample)
     filled = 0
     for sample, _, rows in stored_blocks(warehouse, embeddings):
-        chosen = np.isin(sample, train)
-        if chosen.any():
-            kept = lesson.normalise(rows[torch.from_numpy(chosen)]).numpy()
+        chosen = np.flatnonzero(np.isin(sample, train))
+        if len(chosen):
+            kept = lesson.normalise(rows.index_select(0, torch.from_numpy(chosen))).numpy()
             matrix[filled : filled + len(kept)] = kept
             filled += len(kept)
     if filled != len(matrix):
@@ -309,9 +261,10 @@ def _learn_from_forward(
     if not todo:
         return
     lessons = {(lesson.layer, lesson.unit): lesson for lesson in todo}
-    matrices = {key: lesson.open_matrix(warehouse, **job.keys) for key, lesson in lessons.items()}
+    matrices = {key: lesson.open_matrix(warehouse, len(todo)) for key, lesson in lessons.items()}
     collector = RowCollector(job, lessons, matrices)
     run_forward(job, [collector], (lambda i, n: progress("learn: forward pass", i, n)) if progress else None)
+    matrices.clear()  # so that each goes as soon as its lesson is learned
     for number, lesson in enumerate(todo):
         if progress:
             progress(f"learn layer {lesson.layer} {lesson.unit}", number, len(todo))
@@ -321,7 +274,7 @@ def _learn_from_forward(
 def _teach(recipe: Recipe, lesson: Lesson, device: str) -> None:
     """Learn what is missing of a lesson and stage it."""
     assert lesson.matrix is not None
-    rows, positives = lesson.matrix.values, lesson.rows.positives
+    rows, positives = lesson.matrix, lesson.rows.positives
     for method in lesson.todo:
         if method == "avg":
             concepts = _prototypes(rows, positives)
@@ -330,14 +283,11 @@ def _teach(recipe: Recipe, lesson: Lesson, device: str) -> None:
                 fit(rows, numbers, concept=label, seed=recipe.seed, device=device, max_rows=recipe.max_rows)
                 for label, numbers in positives.items()
             ]
-        part = lesson.parts[method]
-        part.meta["width"] = rows.shape[1]
-        part.write(0, [concept_rows(method, concepts)])
-    lesson.matrix.close()
+        lesson.parts[method].write(0, [concept_rows(method, concepts)])
     lesson.matrix = None
 
 
-def _prototypes(rows: np.ndarray[Any, Any], positives: dict[str, np.ndarray[Any, Any]]) -> list[Concept]:
+def _prototypes(rows: Array, positives: dict[str, Array]) -> list[Concept]:
     prototypes = MeanPrototype(list(positives), rows.shape[1])
     block = 64 * 1024
     for start in range(0, len(rows), block):

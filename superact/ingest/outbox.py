@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 Receive = Callable[[np.ndarray[Any, Any]], None]
+_Parcel = tuple[Any, Tensor, Tensor, Receive]  # event, pinned buffer, the part of it that is used, where it goes
 
 
 class Outbox:
@@ -21,22 +22,24 @@ class Outbox:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._travelling: list[tuple[Any, Tensor, Receive]] = []
-        self._arriving: list[tuple[Any, Tensor, Receive]] = []
-        self._free: dict[tuple[Any, ...], list[Tensor]] = {}
+        self._travelling: list[_Parcel] = []
+        self._arriving: list[_Parcel] = []
+        self._free: dict[tuple[int, torch.dtype], list[Tensor]] = {}
 
     def send(self, tensor: Tensor, receive: Receive) -> None:
-        """Hand a tensor's values to `receive`, now (CPU) or after the next `end_batch` (CUDA)."""
+        """Hand a tensor's values to `receive`, now (CPU) or when the next batch has been issued (CUDA)."""
         if not self._cuda:
             receive(tensor.cpu().numpy())
             return
-        key = (tuple(tensor.shape), tensor.dtype)
-        free = self._free.setdefault(key, [])
-        buffer = free.pop() if free else torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        buffer.copy_(tensor, non_blocking=True)
+        # Batches differ in shape: buffers come in powers of two, so that they fit again and their number stays small.
+        size = 1 << (max(tensor.numel(), 1) - 1).bit_length()
+        free = self._free.setdefault((size, tensor.dtype), [])
+        buffer = free.pop() if free else _pinned(size, tensor.dtype)
+        values = buffer[: tensor.numel()].view(tensor.shape)
+        values.copy_(tensor, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
-        self._travelling.append((event, buffer, receive))
+        self._travelling.append((event, buffer, values, receive))
 
     def end_batch(self) -> None:
         """A batch is issued: deliver what the batch before it sent."""
@@ -48,8 +51,12 @@ class Outbox:
         self.end_batch()
         self.end_batch()
 
-    def _deliver(self, arrived: list[tuple[Any, Tensor, Receive]]) -> None:
-        for event, buffer, receive in arrived:
+    def _deliver(self, arrived: list[_Parcel]) -> None:
+        for event, buffer, values, receive in arrived:
             event.synchronize()
-            receive(buffer.numpy())
-            self._free[tuple(buffer.shape), buffer.dtype].append(buffer)
+            receive(values.numpy())
+            self._free[len(buffer), buffer.dtype].append(buffer)
+
+
+def _pinned(size: int, dtype: torch.dtype) -> Tensor:
+    return torch.empty(size, dtype=dtype, pin_memory=True)

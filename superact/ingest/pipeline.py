@@ -8,14 +8,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 from superact.errors import BadInput
 from superact.ingest.extract import extract
 from superact.ingest.job import Job
-from superact.ingest.learn import Recipe, learn
-from superact.ingest.score import score
+from superact.ingest.learn import Recipe, learn, unlearned
+from superact.ingest.score import score, unscored
 from superact.store import Warehouse
 
 EMBEDDINGS = ("keep", "drop", "none")
@@ -46,25 +47,38 @@ def ingest(
     """
     if embeddings not in EMBEDDINGS:
         raise BadInput(what=f"--embeddings {embeddings!r} is unknown.", remedy=f"Choose {', '.join(EMBEDDINGS)}.")
-    device = str(job.model.device)
-    names = {recipe.concept_set(method) for method in recipe.methods}
-    where: dict[str, Any] = {**job.keys, "layers": job.layers, "units": job.units}
-    scored: dict[str, Any] = {**job.keys, "layer": job.layers, "unit": job.units, "concept_set": names}
-    if embeddings == "drop" and not replace and _complete(warehouse, job, recipe, where, scored):
-        return Ingested(0, 0, 0)
-    extracted = extract(
-        warehouse,
-        job,
-        keep_embeddings=embeddings != "none",
-        replace=replace,
-        progress=(lambda i, n: progress(f"extract {job.dataset.name}", i, n)) if progress else None,
-    )
-    again = None if _stored(warehouse, job) else job
-    learned = learn(warehouse, recipe, **where, job=again, replace=replace, device=device, progress=progress)
-    written = score(warehouse, **scored, job=again, replace=replace, device=device, progress=progress)
+    described, todo = 0, job
+    if embeddings == "drop" and not replace:
+        described, todo = _unfinished(warehouse, job, recipe)
+    done = Ingested(0, 0, 0)
+    if todo.layers:
+        done = _run_stages(warehouse, todo, recipe, embeddings != "none", replace, progress)
     if embeddings == "drop":
         drop_embeddings(warehouse, job)
-    return Ingested(extracted, learned, written)
+    return Ingested(described + done.extract, done.learn, done.score)
+
+
+def _run_stages(
+    warehouse: Warehouse, job: Job, recipe: Recipe, keep: bool, replace: bool, progress: Progress | None
+) -> Ingested:
+    report = (lambda i, n: progress(f"extract {job.dataset.name}", i, n)) if progress else None
+    extracted = extract(warehouse, job, keep_embeddings=keep, replace=replace, progress=report)
+    again = None if _stored(warehouse, job) else job
+    device = str(job.model.device)
+    shared: dict[str, Any] = {"job": again, "replace": replace, "device": device, "progress": progress}
+    learned = learn(warehouse, recipe, **_wanted(job), **shared)
+    return Ingested(extracted, learned, score(warehouse, **_scored(job, recipe), **shared))
+
+
+def _wanted(job: Job) -> dict[str, Any]:
+    """What of the warehouse a job is about, as learn names it."""
+    return {**job.keys, "layers": job.layers, "units": job.units}
+
+
+def _scored(job: Job, recipe: Recipe) -> dict[str, Any]:
+    """The same, as path keys, with the concept sets of the recipe."""
+    names = {recipe.concept_set(method) for method in recipe.methods}
+    return {**job.keys, "layer": job.layers, "unit": job.units, "concept_set": names}
 
 
 def drop_embeddings(warehouse: Warehouse, job: Job) -> int:
@@ -86,12 +100,31 @@ def _stored(warehouse: Warehouse, job: Job) -> bool:
     return True
 
 
-def _complete(warehouse: Warehouse, job: Job, recipe: Recipe, where: dict[str, Any], scored: dict[str, Any]) -> bool:
-    """True when statistics, concepts and scores are all published with the wanted identities."""
+def _unfinished(warehouse: Warehouse, job: Job, recipe: Recipe) -> tuple[int, Job]:
+    """The job without the layers whose embeddings are not needed any more: statistics, concepts and scores are published.
+
+    The labels are brought up to date first, since a new one reopens every layer; the rows written for it are returned, too.
+    """
     state = warehouse.state()
-    for layer in job.layers:
-        for unit in job.units:
-            stats = state.get("layer_stats", **job.keys, layer=layer, unit=unit)
-            if stats is None or stats.identity != job.stats_identity(layer, unit):
-                return False
-    return learn(warehouse, recipe, **where, only_count=True) == 0 and score(warehouse, **scored, only_count=True) == 0
+    known = [
+        layer
+        for layer in job.layers
+        if all(state.get("layer_stats", **job.keys, layer=layer, unit=unit) for unit in job.units)
+    ]
+    if not known:
+        return 0, job
+    part = _narrowed(job, known)
+    described = extract(warehouse, part, keep_embeddings=False)
+    open_layers = {layer for layer, _ in unlearned(warehouse, recipe, **_wanted(part))}
+    learned = _narrowed(job, [layer for layer in known if layer not in open_layers])
+    if learned.layers:
+        open_layers |= {layer for layer, _ in unscored(warehouse, **_scored(learned, recipe))}
+    finished = set(known) - open_layers
+    return described, _narrowed(job, [layer for layer in job.layers if layer not in finished])
+
+
+def _narrowed(job: Job, layers: list[int]) -> Job:
+    """The job for some of its layers; what it found out about the dataset so far is kept."""
+    part = copy(job)
+    part.layers = layers
+    return part

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,10 +49,3 @@ def read_stats(warehouse: Warehouse, stats: Published) -> tuple[np.ndarray[Any, 
     """Mean float32 [d], RMS norm and count of a layer_stats partition."""
     row = pq.read_table(warehouse.root / stats.files[0].path).to_pylist()[0]
     return np.array(row["mean"], dtype=np.float32), float(row["rms"]), int(row["n"])
-
-
-def scratch(warehouse: Warehouse) -> Path:
-    """A folder in staging for what a stage needs only while it runs."""
-    path = warehouse.root / "staging" / "scratch"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
