@@ -70,7 +70,6 @@ def torch_oracle(rows: np.ndarray, positives: np.ndarray, concept: str, seed: in
 
 @pytest.mark.parametrize("gap", [0.0, 0.6, 2.5, 8.0])
 def test_equal_to_the_plain_torch_loop(gap: float) -> None:
-    torch.set_num_threads(2)
     rows, positives = blobs(gap)
     found = fit(rows, positives, concept="dog", seed=3)
     weights, epochs, score = torch_oracle(rows, positives, "dog", 3)

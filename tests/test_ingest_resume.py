@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 from tiny import CountingForward, assert_same_rows, content, save_model, table, text_dataset
 
 import superact.ingest.learn as learn_module
@@ -392,7 +393,8 @@ def test_a_label_that_is_added(root: Path, monkeypatch: pytest.MonkeyPatch, mode
     after = content(warehouse, "concepts", "activations")
     for name, frame in before.items():  # the other labels' rows are what they were
         kept = after[name].filter(after[name]["concept"] != "new")
-        assert kept.select(frame.columns).equals(frame) or mode != "keep"
+        # A concept more changes the shape of the matrix product, and with it the last bits of a score.
+        assert_frame_equal(kept.select(frame.columns), frame, check_exact=False, rel_tol=0, abs_tol=1e-6)
         assert kept.height == frame.height < after[name].height
     assert "new" in table(warehouse, "selection")["label"].to_list()
     assert ingest(warehouse, job, Recipe(), embeddings=mode) == Ingested(0, 0, 0)

@@ -17,11 +17,6 @@ from superact.models import TextModel, VisionModel, load_model
 from superact.models.hidden_states import HiddenStates
 
 
-@pytest.fixture(autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
-
-
 @pytest.mark.parametrize("class_name", TEXT_CLASSES)
 def test_text_layers_equal_transformers(tmp_path: Path, class_name: str) -> None:
     folder = save_model(tmp_path / "tiny", class_name)

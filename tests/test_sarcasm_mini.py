@@ -24,7 +24,7 @@ def test_sizes_and_splits(dataset: Dataset) -> None:
     split = dataset.samples["split"].to_list()
     assert Counter(split) == {"train": 200, "cal": 67, "test": 69}
     assert Counter(split[sample] for sample in carried) == {"train": 99, "cal": 31, "test": 38}
-    u = np.random.RandomState(42).rand(len(split))  # noqa: NPY002 - the published rule
+    u = np.random.RandomState(42).rand(len(split))  # the published rule
     assert split == ["train" if x < 0.6 else "test" if x < 0.8 else "cal" for x in u]
 
 

@@ -183,6 +183,7 @@ def run(
             _print_estimate(job, recipe, embeddings, format, out, quiet)
             return
         note(f"{job.dataset.name} with {job.model.name}, layers {', '.join(map(str, job.layers))}", quiet)
+        note(f"--embeddings {embeddings}: {_price(job, embeddings)}", quiet)
         with progress_line(quiet) as report:
             done = ingest(Warehouse(warehouse), job, recipe, embeddings=embeddings, replace=replace, progress=report)
     for stage, rows in done.__dict__.items():
@@ -190,15 +191,33 @@ def run(
     note("next: superact eval", quiet)
 
 
+def _price(job: Job, embeddings: str) -> str:
+    """What the embeddings mode costs, in a line; --dry-run measures it."""
+    from superact.store.files import human
+
+    rows = (job.counts.content if "token" in job.units else 0) + (job.counts.samples if "cls" in job.units else 0)
+    size = human(4 * job.model.width * rows * len(job.layers))
+    return {
+        "keep": f"at most {size} stay on disk, and further concept sets need no model",
+        "drop": f"at most {size} on disk until the scores are there",
+        "none": f"at most {size} are never written, for two more forward passes",
+    }.get(embeddings, "unknown")
+
+
 def _print_estimate(job: Job, recipe: Recipe, embeddings: str, format: Any, out: Path | None, quiet: bool) -> None:
     from superact.cli.output import print_records
-    from superact.ingest.estimate import estimate
+    from superact.ingest.estimate import estimate, measure, prices
+    from superact.store.files import human
 
-    found = estimate(job, recipe, embeddings)
+    probe = measure(job, recipe)
     schema = {"table": "VARCHAR", "rows": "BIGINT", "bytes": "BIGINT", "files": "BIGINT"}
-    print_records(found.tables.to_dicts(), schema, format, out)
-    for line in found.prices:
-        note(line, quiet)
+    print_records(estimate(job, recipe, embeddings, probe).to_dicts(), schema, format, out)
+    for row in prices(job, recipe, probe).iter_rows(named=True):
+        note(
+            f"--embeddings {row['embeddings']}: {human(row['kept_bytes'])} kept, {human(row['peak_bytes'])} at most, "
+            f"{row['passes']} forward pass{'es' if row['passes'] > 1 else ''} of about {row['seconds']:.0f} s in all",
+            quiet,
+        )
 
 
 def extract(

@@ -34,7 +34,8 @@ class Scorer:
         norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
 
         def load(values: np.ndarray[Any, Any]) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+            # A copy in torch's own memory: the last bits of a product depend on how its operands are aligned.
+            return torch.tensor(values, dtype=torch.float32, device=device)
 
         self._vectors = load(vectors)
         self._norms = load(np.maximum(norms, EPSILON))[:, None]

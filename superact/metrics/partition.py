@@ -6,7 +6,7 @@ are those of the partition at hand, `samples`, `labels`, `sample_labels`, `token
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import pyarrow as pa
 from superact.query.session import connect, quoted, run_sql, sql_file
 from superact.schemas import tables
 
-BATCH_ROWS = 10_000_000
+BATCH_ROWS = 4_000_000
+PIECE_ROWS = 250_000
+"""Rows of a metric table in one file."""
 MEMORY_LIMIT = "256MB"
 """What DuckDB may hold in eval; Python, Arrow and the batch in flight come on top."""
 
@@ -78,12 +80,18 @@ def evaluation_connection(threads: int | None = None) -> duckdb.DuckDBPyConnecti
     return connect(MEMORY_LIMIT, threads)
 
 
-def batches(concepts: Sequence[str], rows: int, batch_rows: int = BATCH_ROWS) -> list[tuple[str, str]]:
+def pieces(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[pa.Table]:
+    """The rows of a held table in the order they came, at most PIECE_ROWS at a time; one empty piece when there is none."""
+    ((n,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    for start in range(0, max(n, 1), PIECE_ROWS):
+        where = f"rowid >= {start} AND rowid < {start + PIECE_ROWS}"
+        yield connection.sql(f"SELECT * FROM {table} WHERE {where} ORDER BY rowid").to_arrow_table()
+
+
+def batches(concepts: Sequence[str], rows_each: int, batch_rows: int = BATCH_ROWS) -> list[tuple[str, str]]:
     """Cut concepts, in name order, into (first, last) ranges of about `batch_rows` activations; at least one concept each.
 
-    Every concept of a partition has the same number of rows.
+    Every concept of a partition has the same number of rows, `rows_each`.
     """
-    if not concepts:
-        return []
-    each = max(1, batch_rows * len(concepts) // max(rows, 1))
-    return [(concepts[i], concepts[min(i + each, len(concepts)) - 1]) for i in range(0, len(concepts), each)]
+    step = max(1, batch_rows // max(rows_each, 1))
+    return [(concepts[i], concepts[min(i + step, len(concepts)) - 1]) for i in range(0, len(concepts), step)]

@@ -11,7 +11,7 @@ WITH selectable AS (
     WHERE s.split = 'cal'
 ),
 naming AS (
-    SELECT bool_and(regexp_full_match(concept, '0|[1-9][0-9]{0,17}')) AS numeric_names
+    SELECT bool_and(regexp_full_match(concept, '0|[1-9][0-9]*')) AS numeric_names
     FROM thresholds
 ),
 ranked AS (
@@ -27,7 +27,7 @@ ranked AS (
             ORDER BY
                 d.f1 DESC,
                 d.delta,
-                CASE WHEN naming.numeric_names THEN try_cast(d.concept AS BIGINT) END,
+                CASE WHEN naming.numeric_names THEN length(d.concept) END, -- shorter is smaller, whatever the size
                 d.concept
         ) AS place
     FROM detection AS d

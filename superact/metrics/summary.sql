@@ -1,6 +1,6 @@
 -- summary: test measures of every detector at one layer, over labels with a selection and a test positive.
 -- grain: detector (one layer, concept set and unit)
--- reads: selection, detection (split test), (one partition); labels
+-- reads: selection, detection (split test), (one partition)
 -- parameters: $unit; $layer, the layer of the partition
 -- f1, precision, recall: means weighted by test positives; macro_*: plain means; micro_*: of the summed counts.
 -- No such label: NULL measures, 0 labels. The interval is added by the bootstrap.

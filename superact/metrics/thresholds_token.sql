@@ -1,6 +1,7 @@
 -- thresholds, unit token: one threshold a (detector, label, concept, delta) from the calibration values.
 -- grain: detector, label, concept, delta
--- reads: activations, concepts, sample_scores (one partition); samples, labels, sample_labels, token_labels, tokens
+-- reads: activations, concepts, sample_scores (one partition); samples, labels, sample_labels, token_labels,
+--   calibration_tokens
 -- parameters: $first and $last, the concept range of this batch; $measure; $supervised, true where a label meets only the
 --   concept of its own name
 -- superactivator: quantile of the scores of the cal content tokens that carry the label. Other detectors: quantile of their
@@ -12,15 +13,9 @@ WITH pairs AS (
     JOIN concepts AS c ON NOT $supervised OR c.concept = l.label
     WHERE l.evaluated AND c.status = 'ok' AND c.concept BETWEEN $first AND $last
 ),
-cal_tokens AS (
-    SELECT tl.label, tl.sample, tl.token
-    FROM token_labels AS tl
-    JOIN samples AS s ON s.sample = tl.sample AND s.split = 'cal'
-    JOIN tokens AS t ON t.sample = tl.sample AND t.token = tl.token AND t.is_content
-),
 cal_samples AS (
     SELECT DISTINCT label, sample
-    FROM cal_tokens
+    FROM calibration_tokens
     UNION ALL
     SELECT sl.label, sl.sample
     FROM sample_labels AS sl
@@ -34,7 +29,9 @@ calibration AS (
         a.concept,
         score_of($measure, a.cosine, a.signed_distance)::DOUBLE AS score
     FROM activations AS a
-    JOIN cal_tokens AS ct ON ct.sample = a.sample AND ct.token = a.token AND (NOT $supervised OR ct.label = a.concept)
+    JOIN calibration_tokens AS ct
+        ON ct.sample = a.sample AND ct.token = a.token
+        AND CASE WHEN $supervised THEN ct.label ELSE '' END = CASE WHEN $supervised THEN a.concept ELSE '' END
     WHERE a.concept BETWEEN $first AND $last
     UNION ALL
     SELECT d.detector, p.label, p.concept, ss.score::DOUBLE AS score
