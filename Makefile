@@ -12,6 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/superact demo
 
 test: $(VENV)/.installed
+	$(BIN)/superact models prepare --quiet
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev

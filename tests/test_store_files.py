@@ -64,11 +64,12 @@ def test_encodings(tmp_path):
     assert str(schema.column(0).logical_type) == "String"
 
 
-def test_embeddings_are_byte_stream_split(tmp_path):
+def test_embeddings_are_plain_and_uncompressed(tmp_path):
     rows = embedding_rows(np.arange(3, dtype=np.int32), np.zeros(3, np.int32), np.ones((3, 8), np.float32))
     write_file(tmp_path / "a.parquet", EMBEDDINGS, [rows])
     found = column(pq.read_metadata(tmp_path / "a.parquet"), "embedding")
-    assert "BYTE_STREAM_SPLIT" in found.encodings and not found.has_dictionary_page
+    assert set(found.encodings) == {"RLE", "PLAIN"} and not found.has_dictionary_page
+    assert found.compression == "UNCOMPRESSED"
 
 
 def test_no_arrow_schema_is_stored_so_that_strings_stay_strings(tmp_path):

@@ -23,7 +23,7 @@ from superact.store.staging import StagedPartition
 
 Progress = Callable[[int, int], None]
 
-EMBEDDING_RATIO = 0.9
+EMBEDDING_RATIO = 1.0
 """Bytes on disk over float32 bytes, a little over what was measured (0.79 to 0.85): most of a mantissa is noise."""
 
 

@@ -15,7 +15,7 @@ from superact.store import Run, Warehouse
 from superact.store.files import check_free
 from superact.store.layout import STAGING
 
-IN_MEMORY = 1 << 30
+IN_MEMORY = 256 << 20
 """Bytes of train rows that a stage holds in memory, over all the layers and units it fills at once."""
 
 Array = np.ndarray[Any, Any]

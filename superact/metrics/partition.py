@@ -19,7 +19,7 @@ from superact.schemas import tables
 BATCH_ROWS = 4_000_000
 PIECE_ROWS = 250_000
 """Rows of a metric table in one file."""
-MEMORY_LIMIT = "256MB"
+MEMORY_LIMIT = "192MB"
 """What DuckDB may hold in eval; Python, Arrow and the batch in flight come on top."""
 
 
@@ -77,7 +77,10 @@ def _drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 
 def evaluation_connection(threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """The connection eval runs on: memory bounded, spilling into the cache."""
-    return connect(MEMORY_LIMIT, threads)
+    connection = connect(MEMORY_LIMIT, threads)
+    # Each batch reads its own row groups once: cached file blocks would only fill the memory up to its limit.
+    connection.execute("SET enable_external_file_cache = false")
+    return connection
 
 
 def pieces(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[pa.Table]:
