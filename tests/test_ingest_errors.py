@@ -172,10 +172,10 @@ def test_the_disk_is_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     job = Job(dataset, model, [1, 2])
     ingest(warehouse, job, Recipe())
     content = job.counts.content
-    assert asked == [int(2 * content * 32 * 4 * 0.9), int(content * 2 * 2 * 2 * 7.5)]  # layers, sets, concepts
+    assert asked == [int(2 * content * 32 * 4), int(content * 2 * 2 * 2 * 7.5)]  # layers, sets, concepts
     asked.clear()
     ingest(warehouse, Job(dataset, model, [1, 2, 3]), Recipe())
-    assert asked == [int(content * 32 * 4 * 0.9), int(content * 2 * 2 * 7.5)]
+    assert asked == [int(content * 32 * 4), int(content * 2 * 2 * 7.5)]
     monkeypatch.undo()
     monkeypatch.setattr("superact.store.files.shutil.disk_usage", lambda path: type("U", (), {"free": 10})())
     for call in (lambda: extract(Warehouse(tmp_path / "full"), job), lambda: score(warehouse, replace=True)):
