@@ -2,7 +2,8 @@
 
 Floats are BYTE_STREAM_SPLIT without a dictionary, integers DELTA_BINARY_PACKED, names plain strings with dictionary pages,
 zstd level 1. Vectors are plain and uncompressed: hidden states give up a sixth of their bytes at most, for twice the work,
-while the model wants the processor. The Arrow schema is not stored: a stored dictionary type would come back from Polars as Categorical.
+while the model wants the processor. The Arrow schema is not stored: a stored dictionary type would come back from Polars
+as Categorical.
 """
 
 from __future__ import annotations
