@@ -93,6 +93,12 @@ class IdentityMismatch(SuperactError):
     exit_code = 5
 
 
+class StaleInput(SuperactError):
+    """{partition} was made from other inputs than those that are published now ({differences}). Make it anew: `{command}`."""
+
+    exit_code = 5
+
+
 class Locked(SuperactError):
     """Another process is writing to {warehouse} ({owner}). Wait for it to finish; readers need not wait."""
 

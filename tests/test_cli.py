@@ -23,7 +23,8 @@ from superact.cli import formats, score
 from superact.cli.errors import Commands, extra_packages
 from superact.cli.main import app
 from superact.cli.options import Format
-from superact.errors import Damaged, Locked
+from superact.cli.output import print_records
+from superact.errors import BadInput, Damaged, Locked
 from superact.store import Warehouse
 
 FORMATS = ["table", "csv", "json", "parquet", "markdown", "latex"]
@@ -269,6 +270,55 @@ def test_out_needs_a_folder_to_be_in(
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("suffix", [".parquet", "-new.csv"])
+@pytest.mark.parametrize("way", ["straight", "dots", "linked folder", "linked file", "link inside", "linked room"])
+def test_out_is_never_a_file_of_a_warehouse(root: Path, tmp_path: Path, way: str, suffix: str) -> None:
+    folder = live_file(root).parent
+    out = folder / f"part-00000{suffix}"
+    if way == "dots":
+        out = root / "manifest/../tables/labels" / folder.name / out.name
+    elif way == "linked folder":
+        (tmp_path / "link").symlink_to(folder)
+        out = tmp_path / "link" / out.name
+    elif way == "linked file":
+        (tmp_path / out.name).symlink_to(out)
+        out = tmp_path / out.name
+    elif way == "link inside":
+        out = folder / f"link{suffix}"
+        out.symlink_to(tmp_path / "elsewhere")
+    elif way == "linked room":
+        (root / "tables").rename(tmp_path / "big")
+        (root / "tables").symlink_to(tmp_path / "big")
+    before = live_file(root).read_bytes()
+    done = run("sql", "SELECT 1 AS n", "--out", out)
+    assert done.exit_code == 3
+    assert done.stderr.startswith(f"error: --out {out} lies in tables/ of the warehouse {root}")
+    assert live_file(root).read_bytes() == before
+    assert not (folder / "part-00000-new.csv").exists()
+    with pytest.raises(BadInput, match="lies in tables/"):
+        print_records([{"n": 1}], {"n": "INTEGER"}, None, out)
+
+
+@pytest.mark.parametrize("room", ["tables", "metrics", "manifest", "staging"])
+def test_out_is_refused_before_work_and_in_any_warehouse(root: Path, tmp_path: Path, room: str) -> None:
+    other = tmp_path / "other"
+    for name in ("manifest", room):
+        (other / name).mkdir(parents=True, exist_ok=True)
+    stray = root / "tables/labels/dataset=pets/part-00009.parquet"
+    stray.write_bytes(b"x")
+    os.utime(stray, (0, 0))
+    done = run("gc", "--yes", "--out", other / room / "rows.csv")
+    assert (done.exit_code, stray.exists()) == (3, True)
+    assert f"lies in {room}/ of the warehouse {other}" in done.stderr
+
+
+def test_out_may_stand_beside_the_rooms(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    for out in (root / "rows.csv", root / "tables/../dots.csv", tmp_path / "tables/rows.csv"):
+        assert run("sql", "SELECT 1 AS n", "--out", out).exit_code == 0
+        assert out.read_text() == "n\n1\n"
+
+
 def test_a_full_disk_is_named_and_leaves_nothing(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("resource")
     out = tmp_path / "rows.csv"
@@ -298,7 +348,7 @@ def test_rows_on_stdout_and_notes_on_stderr(root: Path) -> None:
     done = process("info", "--format", "csv")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert lines[0] == "table,dataset,model,layers,partitions,files,rows,bytes"
+    assert lines[0] == "table,dataset,model,layers,partitions,files,rows,bytes,stale"
     assert lines[1].startswith("labels,pets,,,1,1,3,")
     assert len(lines) == 2
     assert done.stderr.startswith(f"{root}: 3 rows, ")

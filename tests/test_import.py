@@ -282,6 +282,47 @@ def test_a_label_more_is_no_change(folder, warehouse):
     assert warehouse.state().get("tokens", dataset="toys", model="tiny").generation == 1
 
 
+def name(folder, **fields):
+    """The folder with fields of its protocol changed."""
+    path = folder / "protocol.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    return folder
+
+
+@pytest.mark.parametrize("table", ["dataset", "model"])
+def test_two_display_names_of_one_slug_are_refused(folder, warehouse, table):
+    import_folder(warehouse, name(folder, **{f"{table}_name": "One Name"}))
+    before = tree(warehouse.root)
+    with pytest.raises(IdentityMismatch, match=f"{table}s {table}=.* name: One Name -> Other Name"):
+        import_folder(warehouse, name(folder, **{f"{table}_name": "Other Name"}))
+    assert tree(warehouse.root) == before
+    import_folder(warehouse, folder, replace=True)
+    assert ask(warehouse, f"SELECT name FROM {table}s").rows() == [("Other Name",)]
+
+
+def test_a_model_of_another_width_is_refused(folder, warehouse, tmp_path):
+    import_folder(warehouse, folder)
+    wider = name(write_folder(tmp_path / "wider", width=8), dataset="pets")
+    with pytest.raises(IdentityMismatch, match=r"models model=tiny .* width: 4 -> 8"):
+        import_folder(warehouse, wider)
+
+
+def test_a_dataset_with_two_models_and_a_model_with_two_datasets(folder, warehouse, tmp_path):
+    import_folder(warehouse, name(folder, dataset_name="Toys", model_name="Tiny"))
+    second = write_folder(tmp_path / "second", width=8)
+    import_folder(warehouse, name(second, dataset_name="Toys", model="large", model_name="Large"))
+    third = write_folder(tmp_path / "third", seed=1)
+    import_folder(warehouse, name(third, dataset="pets", model_name="Tiny"))
+    assert ask(warehouse, "SELECT dataset, name FROM datasets ORDER BY ALL").rows() == [
+        ("pets", "pets"),
+        ("toys", "Toys"),
+    ]
+    assert ask(warehouse, "SELECT model, name, width FROM models ORDER BY ALL").rows() == [
+        ("large", "Large", 8),
+        ("tiny", "Tiny", 4),
+    ]
+
+
 def test_another_layer_is_added(tmp_path, warehouse):
     import_folder(warehouse, write_folder(tmp_path / "a", layers=(1,)))
     import_folder(warehouse, write_folder(tmp_path / "b", layers=(3,), seed=4))

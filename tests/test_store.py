@@ -457,6 +457,18 @@ def test_a_warehouse_that_is_not_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_path_that_readers_take_for_keys_is_refused(tmp_path):
+    (tmp_path / "layer=7").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "layer=7")
+    for root in (tmp_path / "layer=7/deep/wh", tmp_path / "link/wh", tmp_path / "wh=1"):
+        for make in (Warehouse, Warehouse.open, superact.open):
+            with pytest.raises(
+                BadInput, match=r"lies below '(layer=7|wh=1)'.* Move the warehouse .* or rename the folder"
+            ):
+                make(root)
+    assert list((tmp_path / "layer=7").iterdir()) == []
+
+
 def test_too_little_space_is_refused_before_anything_is_written(warehouse):
     with pytest.raises(NotEnoughDisk, match="are needed"), warehouse.run("import", expected_bytes=2**60):
         raise AssertionError("not reached")

@@ -20,7 +20,8 @@ from superact.ingest.import_folder import import_folder
 from superact.metrics.evaluate import Protocol, evaluate
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles, sha256_of
-from superact.store.maintenance import debris, sweep, verify
+from superact.store.maintenance import Finding, debris, sweep, verify
+from superact.store.manifest import _read_document
 
 HOLDER = """
 import sys
@@ -167,6 +168,40 @@ def test_verify_names_each_kind_of_damage(warehouse):
         "extra.parquet": "stray: no published run lists it",
     }
     assert len(list(verify(warehouse))) == 6
+
+
+def forge(warehouse, name, **fields) -> None:
+    """Change what the manifest says of a file."""
+    (path,) = (warehouse.root / "manifest").glob("*.json")
+    document = json.loads(path.read_text())
+    (record,) = [f for entry in document["partitions"] for f in entry["files"] if f["path"] == name]
+    record.update(fields)
+    path.write_text(json.dumps(document))
+    _read_document.cache_clear()
+
+
+def test_verify_compares_the_row_counts(warehouse):
+    write(warehouse, {"a": 1}, shards=2)
+    path = Path(warehouse.paths("sample_labels")[1])
+    name = str(path.relative_to(warehouse.root))
+    forge(warehouse, name, rows=5)
+    assert findings(warehouse) == [Finding(name, "1 rows, the manifest says 5")]
+    forge(warehouse, name, rows=1)
+    assert findings(warehouse) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"no footer", b"PAR1" + bytes(64) + b"\x08\0\0\0PAR1"], ids=["no footer", "torn footer"]
+)
+def test_verify_names_a_file_that_is_no_parquet(warehouse, content):
+    write(warehouse, {"a": 1})
+    path = Path(warehouse.paths("sample_labels")[0])
+    name = str(path.relative_to(warehouse.root))
+    path.write_bytes(content)
+    forge(warehouse, name, bytes=len(content), sha256=sha256_of(path))
+    (found,) = findings(warehouse)
+    assert found.path == name
+    assert found.problem.startswith(("not a Parquet file: ", "cannot be read: ")) and "None" not in found.problem
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def run(
     can be exported.
     """
     import superact
+    from superact.cli.freshness import note_stale
     from superact.cli.output import print_rows
     from superact.query.export import select_rows
 
@@ -64,5 +65,6 @@ def run(
         "concept": concept,
     }
     session = superact.open(warehouse)
+    note_stale(session, table)
     wanted = None if columns is None else names(columns)
     print_rows(select_rows(session, table, wanted, **filters), format, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ _COLUMNS = {
     "files": "BIGINT",
     "rows": "BIGINT",
     "bytes": "BIGINT",
+    "stale": "BIGINT",
 }
 
 
@@ -30,13 +32,15 @@ def run(
 ) -> None:
     """List what the warehouse holds.
 
-    Layers, partitions, files, rows and bytes of every table for each dataset and model.
+    Layers, partitions, files, rows and bytes of every table for each dataset and model, and how many of the partitions
+    are stale: metrics whose inputs changed since, which the next `superact eval` makes anew.
     """
     import superact
     from superact.cli.output import print_records, print_rows
     from superact.store import Warehouse
     from superact.store.files import human
     from superact.store.maintenance import inventory
+    from superact.store.stale import stale
 
     if runs:
         from superact.query.export import select_rows
@@ -45,8 +49,20 @@ def run(
         print_rows(select_rows(superact.open(warehouse), "runs", columns), format, out)
         return
     opened = Warehouse.open(warehouse)
-    found = inventory(opened.state())
-    records = [{**entry.__dict__, "layers": ",".join(map(str, entry.layers)) or None} for entry in found]
+    state = opened.state()
+    found = inventory(state)
+    old = Counter(
+        (p.partition.table, str(dict(p.partition.keys)["dataset"]), str(dict(p.partition.keys)["model"]))
+        for p in stale(state)
+    )
+    records = [
+        {
+            **entry.__dict__,
+            "layers": ",".join(map(str, entry.layers)) or None,
+            "stale": old[entry.table, str(entry.dataset), str(entry.model)],
+        }
+        for entry in found
+    ]
     print_records(records, _COLUMNS, format, out)
     total = human(sum(entry.bytes for entry in found))
     note(f"{opened.root}: {sum(entry.rows for entry in found):,} rows, {total}", quiet)

@@ -42,10 +42,14 @@ def _slug(name: str | None) -> str | None:
 
 def _writable(out: Path | None) -> Path | None:
     """Refuse a place where no file can be before any work is done."""
+    from superact.cli.output import check_out
+
     if out is not None and out.is_dir():
         raise BadInput(what=f"--out {out} is a folder.", remedy="Name a file.")
     if out is not None and not out.parent.is_dir():
         raise BadInput(what=f"--out {out}: there is no folder {out.parent}.", remedy="Make it first.")
+    if out is not None:
+        check_out(out)
     return out
 
 

@@ -30,9 +30,12 @@ def run(
         raise typer.BadParameter("Give either a query or --file.", param_hint="QUERY")
     text = _text(query, file)
     import superact
+    from superact.cli.freshness import note_stale
     from superact.cli.output import print_rows
 
-    print_rows(superact.open(warehouse).stream(text), format, out)
+    session = superact.open(warehouse)
+    note_stale(session, text)
+    print_rows(session.stream(text), format, out)
 
 
 def _text(query: str | None, file: Path | None) -> str:

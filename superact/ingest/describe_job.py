@@ -24,7 +24,8 @@ def describe_job(run: Run, job: Job) -> None:
     """Tables datasets, models, samples, labels, sample_labels, tokens and token_labels of a job."""
     dataset = job.dataset
     identity = {**base("extract"), "sources": job.sources, "splits": job.splits}
-    labelled = {**identity, **by_label({label.name: label.source for label in dataset.labels})}
+    # Another dataset or model whose display name has the same slug is refused by its name.
+    labelled = {**identity, "name": dataset.name, **by_label({label.name: label.source for label in dataset.labels})}
     facts = {
         "name": [dataset.name],
         "source": [dataset.root.name],
@@ -61,7 +62,8 @@ def _describe_model(run: Run, job: Job) -> None:
         "width": [model.width],
     }
     # Only what determines this row: a model read with another input size or dtype is the same model.
-    identity = {**base("extract"), "model:model": model.slug, "model:revision": model.identity["revision"]}
+    own = {"model:model": model.slug, "model:revision": model.identity["revision"]}
+    identity = {**base("extract"), "name": model.name, **own}
     write_small(run, "models", identity, arrow("models", **about), model=model.slug)
 
 

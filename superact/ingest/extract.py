@@ -14,8 +14,10 @@ from superact.errors import BadInput
 from superact.ingest.describe import write_layer_stats
 from superact.ingest.describe_job import describe_job
 from superact.ingest.forward import Wanted, run_forward
+from superact.ingest.identity import base
 from superact.ingest.job import Job, Shard
 from superact.ingest.outbox import Outbox
+from superact.schemas import tables
 from superact.store import Run, Warehouse
 from superact.store.files import check_free
 from superact.store.rows import embedding_rows
@@ -24,7 +26,7 @@ from superact.store.staging import StagedPartition
 Progress = Callable[[int, int], None]
 
 EMBEDDING_RATIO = 1.0
-"""Bytes on disk over float32 bytes, a little over what was measured (0.79 to 0.85): most of a mantissa is noise."""
+"""Bytes on disk over float32 bytes: vectors are stored plain."""
 
 
 class Statistics:
@@ -153,6 +155,7 @@ def extract(
         stats, embeddings = _declare(run, job, keep_embeddings)
         check_free(warehouse.root, missing_bytes(job, embeddings))
         describe_job(run, job)
+        _remove_outdated(run, job)
         statistics = Statistics(job, stats)
         ran = run_forward(job, [statistics, EmbeddingWriter(job, embeddings)], progress)
         run.provenance = {**job.model.provenance, **ran, "embeddings": "keep" if keep_embeddings else "none"}
@@ -164,6 +167,18 @@ def extract(
                 write_layer_stats(run, identity, mean, rms, n, **job.keys, layer=layer, unit=unit)
         document = run.publish()
     return sum(entry["rows"] for entry in document["partitions"]) if document else 0
+
+
+def _remove_outdated(run: Run, job: Job) -> None:
+    """Where --replace changes the samples, their splits or the tokens, nothing made from the old ones may stay."""
+    samples = {**base("extract"), "sources": job.sources, "splits": job.splits}
+    wanted = {"tokens": job.model_identity(), "samples": samples}
+    for table, identity in wanted.items():
+        keys = {key: value for key, value in job.keys.items() if key in tables()[table].path}
+        published = run.state.get(table, **keys)
+        if published is not None and published.identity != identity:
+            run.remove_others(**job.keys)
+            return
 
 
 def _declare(

@@ -82,7 +82,7 @@ def _write_descriptions(run: Run, folder: Folder) -> str:
     identity = {**base("import"), "sources": sources}
     name = str(folder.protocol.get("dataset_name", folder.dataset))
     facts = {"name": [name], "source": ["import"], "modality": [samples["modality"][0]], "digest": [sources]}
-    write_small(run, "datasets", identity, arrow("datasets", **facts), dataset=folder.dataset)
+    write_small(run, "datasets", {**identity, "name": name}, arrow("datasets", **facts), dataset=folder.dataset)
     write_small(run, "samples", identity, frame_rows("samples", samples), dataset=folder.dataset)
     labels = pl.DataFrame(
         {"label": folder.labels, "source": "import", "evaluated": True}, schema_overrides={"label": pl.String}
@@ -97,13 +97,15 @@ def _write_descriptions(run: Run, folder: Folder) -> str:
 
 
 def _write_model(run: Run, folder: Folder, width: int) -> None:
+    name = str(folder.protocol.get("model_name", folder.model))
     facts = {
-        "name": [str(folder.protocol.get("model_name", folder.model))],
+        "name": [name],
         "source": ["import"],
         "modality": [folder.samples["modality"][0]],
         "width": [width],
     }
-    write_small(run, "models", {**base("import"), "model": folder.model}, arrow("models", **facts), model=folder.model)
+    identity = {**base("import"), "model": folder.model, "name": name, "width": width}
+    write_small(run, "models", identity, arrow("models", **facts), model=folder.model)
 
 
 def _write_embeddings(run: Run, folder: Folder, layer: int, unit: str, tokens_hash: str) -> None:

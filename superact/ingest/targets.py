@@ -192,6 +192,7 @@ def _target(
         digests = {n: digest(v, str(b)) for n, v, b in zip(vectors.names, vectors.vectors, vectors.biases, strict=True)}
         identity = {**base("score"), "input:layer_stats": stats.hash, **by_label(digests)}
         part = run.partition("activations", identity, concept_set=name, **keys)
+        part.meta["concepts"] = concepts.hash  # eval refuses scores of other vectors than those published
         if not part.current:
             sets.append(vectors)
             writers.append(SetWriter(vectors, part))

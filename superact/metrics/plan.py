@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from superact.errors import MissingTable
+from superact.errors import MissingTable, StaleInput
 from superact.metrics.bootstrap import REPLICATES
 from superact.schemas import FORMAT
 from superact.store import Published, Run
@@ -103,6 +103,7 @@ def plan_layer(run: Run, protocol: Protocol, activations: Published, paths: Path
         identity["seed"] = protocol.seed  # of the random token
         for table in MODEL_TABLES:
             sources[table] = needed(run, table, **dataset, model=keys["model"])
+    _check_inputs(run, activations, sources)
     identity |= {f"input:{table}": source.hash for table, source in sources.items()}
     rolled = {name: value for name, value in identity.items() if not name.endswith("labels")}
     facts = pq.read_table(paths(sources["concept_sets"])[0]).to_pylist()[0]
@@ -116,6 +117,48 @@ def plan_layer(run: Run, protocol: Protocol, activations: Published, paths: Path
         sample_scores=run.partition("sample_scores", {**rolled, "table": "sample_scores"}, **keys),
         metrics={table: run.partition(table, {**identity, "table": table}, **keys) for table in METRICS},
     )
+
+
+def _check_inputs(run: Run, activations: Published, sources: dict[str, Published]) -> None:
+    """Raise StaleInput where scores say that they were made from other inputs than those published now.
+
+    They would be judged by splits, labels or names that they were not made with.
+    """
+    keys = {name: value for name, value in activations.partition.keys if name != "concept_set"}
+    where = " ".join(f"--{name} {value}" for name, value in keys.items() if name in ("dataset", "model"))
+    if activations.meta.get("concepts", sources["concepts"].hash) != sources["concepts"].hash:
+        raise StaleInput(
+            partition=str(activations.partition), differences="concepts", command=f"superact score {where} --replace"
+        )
+    if "input:layer_stats" not in activations.identity:
+        return
+    stats = needed(run, "layer_stats", **keys)
+    if activations.identity["input:layer_stats"] != stats.hash:
+        raise StaleInput(
+            partition=str(activations.partition), differences="layer_stats", command=f"superact score {where} --replace"
+        )
+    differing = _differing(stats, sources)
+    if differing:
+        raise StaleInput(
+            partition=str(stats.partition),
+            differences=", ".join(differing),
+            command=f"superact ingest {where} --layers {keys['layer']} --replace",
+        )
+
+
+def _differing(stats: Published, sources: dict[str, Published]) -> list[str]:
+    """Where the statistics of a layer name other samples, splits, tokens or model settings than the tables have."""
+    found = set()
+    for table in ("samples", "tokens"):
+        source = sources.get(table)
+        if source is None:
+            continue
+        if stats.identity.get(f"input:{table}", source.hash) != source.hash:
+            found.add(table)
+        for name in stats.identity.keys() & source.identity.keys():
+            if name in ("sources", "splits") or name.startswith("model:"):
+                found |= {name} if stats.identity[name] != source.identity[name] else set()
+    return sorted(found)
 
 
 def plan_summary(run: Run, protocol: Protocol, layers: Sequence[Layer], **group: str) -> StagedPartition:

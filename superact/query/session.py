@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import tempfile
 import weakref
 from collections.abc import Callable
 from functools import cache
@@ -45,12 +47,10 @@ def sql_file(package: str, name: str) -> str:
 
 def connect(memory_limit: str | None = None, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB with the shared macros; it loads no extension and spills into the user's cache."""
-    spill = cache_path("duckdb")
-    spill.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
-        "temp_directory": str(spill),
+        "temp_directory": str(_spill_folder()),
     }
     if memory_limit:
         config["memory_limit"] = memory_limit
@@ -61,6 +61,20 @@ def connect(memory_limit: str | None = None, threads: int | None = None) -> duck
     connection.execute("SET python_enable_replacements = false")
     connection.execute(sql_file("superact.query", "macros"))
     return connection
+
+
+def _spill_folder() -> Path:
+    """A folder of this connection's own: DuckDB 1.5 gives every process's spill files the same names.
+
+    DuckDB makes the folder when it first spills and removes it when it closes. Where the cache cannot be written to, the
+    system's folder for temporary files serves.
+    """
+    base = cache_path("duckdb")
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        base = Path(tempfile.gettempdir())
+    return base / f"superact-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def run_sql(connection: duckdb.DuckDBPyConnection, text: str, **parameters: Any) -> pa.Table:

@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from superact.store.files import sha256_of
 from superact.store.layout import ROOMS, STAGING
-from superact.store.manifest import State
+from superact.store.manifest import FileRecord, State
 from superact.store.publish import journal, remove_empty
 from superact.store.staging import PROGRESS
 from superact.store.warehouse import Warehouse
@@ -27,13 +30,13 @@ class Finding:
 
 
 def verify(warehouse: Warehouse) -> Iterator[tuple[str, Finding | None]]:
-    """Hash every live file; yields each path with its finding, None where it is whole. Stray files come last.
+    """Hash every live file and compare its row count; yields each path with its finding, None where it is whole. Strays last.
 
     A stray is a Parquet file under tables/ or metrics/ that no document lists; superact does not read it, a bare glob does.
     No lock is taken: a file that a writer supersedes meanwhile is no finding, nor is one that is just being published.
     """
     for _, file in warehouse.state().files():
-        finding = _examine(warehouse.root / file.path, file.bytes, file.sha256, file.path)
+        finding = _examine(warehouse.root / file.path, file)
         if finding is None or file.path in _live(warehouse):
             yield file.path, finding
     for path in _strays(warehouse):
@@ -61,17 +64,22 @@ def _strays(warehouse: Warehouse) -> list[str]:
     return [path for path in found if path not in known and (warehouse.root / path).exists()]
 
 
-def _examine(path: Path, size: int, sha256: str, name: str) -> Finding | None:
+def _examine(path: Path, record: FileRecord) -> Finding | None:
     try:
         found = path.stat().st_size
-        if found != size:
-            return Finding(name, f"{found} bytes, {size} were written")
-        if sha256_of(path) != sha256:
-            return Finding(name, "content changed: sha256 differs")
+        if found != record.bytes:
+            return Finding(record.path, f"{found} bytes, {record.bytes} were written")
+        if sha256_of(path) != record.sha256:
+            return Finding(record.path, "content changed: sha256 differs")
+        rows = pq.read_metadata(path).num_rows
+        if rows != record.rows:
+            return Finding(record.path, f"{rows} rows, the manifest says {record.rows}")
     except FileNotFoundError:
-        return Finding(name, "missing")
+        return Finding(record.path, "missing")
+    except pa.ArrowInvalid as error:
+        return Finding(record.path, f"not a Parquet file: {error}")
     except OSError as error:
-        return Finding(name, f"cannot be read: {error.strerror}")
+        return Finding(record.path, f"cannot be read: {error.strerror or error}")
     return None
 
 

@@ -33,7 +33,13 @@ class Warehouse:
     """A directory of Parquet files with a manifest. Readers take no lock; one process writes at a time."""
 
     def __init__(self, root: Path | str) -> None:
+        """Name a warehouse, which need not be there yet. Errors: BadInput for a path that Hive readers take for keys."""
         self.root = Path(root).resolve()
+        if keyed := next((part for part in self.root.parts if "=" in part), None):
+            raise BadInput(
+                what=f"The warehouse {self.root} lies below {keyed!r}, which readers of its files take for a path key.",
+                remedy=f"Move the warehouse elsewhere, or rename the folder {keyed!r} to have no '='.",
+            )
 
     @classmethod
     def open(cls, root: Path | str) -> Warehouse:

@@ -1,0 +1,25 @@
+"""Saying on stderr that metrics are stale, where somebody is about to read them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from superact.cli.progress import note
+
+if TYPE_CHECKING:
+    from superact.query import Session
+
+
+def note_stale(session: Session, text: str) -> None:
+    """Name the stale tables that a query (or a table name) mentions; the view superactivators reads selection."""
+    from superact.store.stale import stale
+
+    mentioned = set(re.findall(r"\w+", text.lower()))
+    if "superactivators" in mentioned:
+        mentioned.add("selection")
+    tables = [p.partition.table for p in stale(session.warehouse.state()) if p.partition.table in mentioned]
+    for table in sorted(set(tables)):
+        n = tables.count(table)
+        parts = "partition is" if n == 1 else "partitions are"
+        note(f"stale: {n} {parts} of {table} older than its inputs; `superact eval` makes them anew", quiet=False)
