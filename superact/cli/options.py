@@ -42,7 +42,7 @@ def _slug(name: str | None) -> str | None:
 
 def _writable(out: Path | None) -> Path | None:
     """Refuse a place where no file can be before any work is done."""
-    from superact.cli.output import check_out
+    from superact.cli.places import check_out
 
     if out is not None and out.is_dir():
         raise BadInput(what=f"--out {out} is a folder.", remedy="Name a file.")
