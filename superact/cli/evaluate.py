@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from superact.cli.options import (
     Replace,
     Unit,
     WarehousePath,
-    numbers,
+    path_keys,
 )
 from superact.cli.progress import note, progress_line
 
@@ -44,16 +44,10 @@ def run(
     from superact.store import Warehouse
 
     opened = Warehouse.open(warehouse)
-    wanted: dict[str, Any] = {
-        "layer": None if layers is None else numbers(layers),
-        "concept_set": concept_set,
-        "unit": unit,
-    }
+    wanted = path_keys(dataset, model, layers, concept_set, unit)
     protocol = Protocol(seed=seed, replicates=replicates)
     with progress_line(quiet) as report:
-        written = evaluate(
-            opened, protocol=protocol, replace=replace, progress=report, dataset=dataset, model=model, **wanted
-        )
+        written = evaluate(opened, protocol=protocol, replace=replace, progress=report, **wanted)
     if not written:
         note("nothing was stale: every metric is there already", quiet)
     for table, rows in written.items():

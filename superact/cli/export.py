@@ -17,7 +17,7 @@ from superact.cli.options import (
     Unit,
     WarehousePath,
     names,
-    numbers,
+    path_keys,
 )
 
 
@@ -53,11 +53,7 @@ def run(
     from superact.query.export import select_rows
 
     filters = {
-        "dataset": dataset,
-        "model": model,
-        "layer": None if layers is None else numbers(layers),
-        "concept_set": concept_set,
-        "unit": unit,
+        **path_keys(dataset, model, layers, concept_set, unit),
         "method": method,
         "detector": detector,
         "split": split,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,6 +33,14 @@ def numbers(text: str) -> list[int]:
 def names(text: str) -> list[str]:
     """Names as they are typed: label,f1."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def path_keys(
+    dataset: str | None, model: str | None, layers: str | None, concept_set: str | None, unit: str | None
+) -> dict[str, Any]:
+    """What the shared options narrow a command to, by path key; None is any."""
+    layer = None if layers is None else numbers(layers)
+    return {"dataset": dataset, "model": model, "layer": layer, "concept_set": concept_set, "unit": unit}
 
 
 def _slug(name: str | None) -> str | None:

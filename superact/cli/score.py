@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ from superact.cli.options import (
     Replace,
     Unit,
     WarehousePath,
-    numbers,
+    path_keys,
 )
 from superact.cli.progress import note, progress_line
 
@@ -40,18 +40,12 @@ def run(
     from superact.store import Warehouse
 
     opened = Warehouse.open(warehouse)
-    wanted: dict[str, Any] = {
-        "layer": None if layers is None else numbers(layers),
-        "concept_set": concept_set,
-        "unit": unit,
-    }
+    wanted = path_keys(dataset, model, layers, concept_set, unit)
     with extra_packages("superact score"):
         from superact.ingest.score import score
         from superact.models.base import choose_device
 
         chosen = choose_device(device)
         with progress_line(quiet) as report:
-            rows = score(
-                opened, replace=replace, device=chosen, progress=report, dataset=dataset, model=model, **wanted
-            )
+            rows = score(opened, replace=replace, device=chosen, progress=report, **wanted)
     note(f"scored {rows:,} rows of activations" if rows else "nothing to do: every score is there already", quiet)

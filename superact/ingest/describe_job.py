@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 def describe_job(run: Run, job: Job) -> None:
     """Tables datasets, models, samples, labels, sample_labels, tokens and token_labels of a job."""
     dataset = job.dataset
-    identity = {**base("extract"), "sources": job.sources, "splits": job.splits}
+    identity = job.samples_identity()
     # Another dataset or model whose display name has the same slug is refused by its name.
     labelled = {**identity, "name": dataset.name, **by_label({label.name: label.source for label in dataset.labels})}
     facts = {

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from superact.cache import cache_path
 from superact.ingest.describe_job import SAMPLES_PER_FILE
 from superact.ingest.extract import EMBEDDING_RATIO
 from superact.ingest.forward import Wanted, run_forward
@@ -26,7 +27,6 @@ from superact.ingest.pipeline import EMBEDDINGS, ingest
 from superact.ingest.shards import shard_tokens
 from superact.ingest.targets import ACTIVATION_BYTES
 from superact.ingest.train_rows import IN_MEMORY
-from superact.query.session import cache_path
 from superact.store import Published, Warehouse
 
 PROBE_TOKENS, PROBE_SAMPLES, PROBE_LAYERS, PROBE_ROWS = 4096, (16, 128), 4, 512

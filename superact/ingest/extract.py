@@ -14,7 +14,6 @@ from superact.errors import BadInput
 from superact.ingest.describe import write_layer_stats
 from superact.ingest.describe_job import describe_job
 from superact.ingest.forward import Wanted, run_forward
-from superact.ingest.identity import base
 from superact.ingest.job import Job, Shard
 from superact.ingest.outbox import Outbox
 from superact.schemas import tables
@@ -171,8 +170,7 @@ def extract(
 
 def _remove_outdated(run: Run, job: Job) -> None:
     """Where --replace changes the samples, their splits or the tokens, nothing made from the old ones may stay."""
-    samples = {**base("extract"), "sources": job.sources, "splits": job.splits}
-    wanted = {"tokens": job.model_identity(), "samples": samples}
+    wanted = {"tokens": job.model_identity(), "samples": job.samples_identity()}
     for table, identity in wanted.items():
         keys = {key: value for key, value in job.keys.items() if key in tables()[table].path}
         published = run.state.get(table, **keys)

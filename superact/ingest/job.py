@@ -159,6 +159,10 @@ class Job:
         """Digest of the split column."""
         return digest("\n".join(self.dataset.samples["split"]))
 
+    def samples_identity(self) -> Identity:
+        """What determines the samples table: the sources and their splits."""
+        return {**base("extract"), "sources": self.sources, "splits": self.splits}
+
     def model_identity(self) -> Identity:
         """What determines the tokens and hidden states of this dataset under this model."""
         own = {f"model:{name}": value for name, value in self.model.identity.items()}

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from superact.cache import cache_path
 from superact.metrics.bootstrap import Outcomes, interval, weighted_f1
 from superact.metrics.partition import (
     BATCH_ROWS,
@@ -37,7 +38,6 @@ from superact.metrics.plan import (
     plan_summary,
     wanted_activations,
 )
-from superact.query.session import cache_path
 from superact.store import Published, Run, Warehouse
 from superact.store.files import VerifiedFiles
 

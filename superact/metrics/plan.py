@@ -21,6 +21,8 @@ from superact.store.identity import Identity, hash_of
 from superact.store.staging import StagedPartition
 
 STEP_VERSION = 1
+_EVERY: Identity = {"step": "eval", "step_version": STEP_VERSION, "schema_version": FORMAT}
+"""What every identity of eval begins with."""
 DATASET_TABLES = ("samples", "labels", "sample_labels")
 MODEL_TABLES = ("tokens", "token_labels")
 METRICS = ("thresholds", "detection", "selection")
@@ -98,7 +100,7 @@ def plan_layer(run: Run, protocol: Protocol, activations: Published, paths: Path
         sources[table] = needed(run, table, **keys)
     for table in DATASET_TABLES:
         sources[table] = needed(run, table, **dataset)
-    identity: Identity = {"step": "eval", "step_version": STEP_VERSION, "schema_version": FORMAT}
+    identity: Identity = dict(_EVERY)
     if keys["unit"] == "token":
         identity["seed"] = protocol.seed  # of the random token
         for table in MODEL_TABLES:
@@ -164,9 +166,7 @@ def _differing(stats: Published, sources: dict[str, Published]) -> list[str]:
 def plan_summary(run: Run, protocol: Protocol, layers: Sequence[Layer], **group: str) -> StagedPartition:
     """Declare in `run` the summary over these layers of one (dataset, model, concept_set, unit)."""
     identity = {
-        "step": "eval",
-        "step_version": STEP_VERSION,
-        "schema_version": FORMAT,
+        **_EVERY,
         "seed": protocol.seed,  # of the bootstrap
         "replicates": protocol.replicates,
         **{f"layer:{layer.number}": hash_of(layer.metrics["detection"].identity) for layer in layers},

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from superact.cache import cache_path
 from superact.errors import ModelUnavailable
 from superact.models.registry import LOCAL_MODELS, LocalModel
 
@@ -51,8 +50,7 @@ class LocalModelState:
 
 def cache_dir() -> Path:
     """The folder of prepared models: `models` in the user cache of superact, or in $SUPERACT_CACHE when that is set."""
-    base = os.environ.get("SUPERACT_CACHE")
-    return (Path(base).expanduser() if base else Path(platformdirs.user_cache_dir("superact"))) / "models"
+    return cache_path("models")
 
 
 def local_models() -> list[LocalModelState]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from platformdirs import user_cache_path
 
+from superact.cache import cache_path
 from superact.errors import BadInput, BadQuery, Damaged
 from superact.query.rows import Rows, open_reader, readable
 from superact.schemas import Table, tables
@@ -31,12 +31,6 @@ _WIDTHS = frozenset({"embedding", "mean", "vector"})
 _RETRIES = 5
 _NOT_SELECT = re.compile(r"(?is)(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:desc|describe|show|summarize)\b")
 _TORN = ("Decompress", "TProtocolException", "Could not read enough bytes")
-
-
-def cache_path(*parts: str) -> Path:
-    """A place in the user's cache (SUPERACT_CACHE overrides the base)."""
-    base = os.environ.get("SUPERACT_CACHE")
-    return (Path(base) if base else user_cache_path("superact")).joinpath(*parts)
 
 
 @cache
