@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tabulate import tabulate
 
 import superact
-from superact.ingest.shards import shard_tokens
+from superact.store.shards import shard_tokens
 from superact.query.session import connect, view_sql
 from superact.schemas import tables
 from superact.store import Warehouse

@@ -19,7 +19,7 @@ from superact.ingest.job import Job
 from superact.ingest.learn import Recipe, learn
 from superact.ingest.pipeline import ingest
 from superact.ingest.score import score
-from superact.ingest.shards import ranges, shard_tokens
+from superact.store.shards import ranges, shard_tokens
 from superact.models import load_model
 from superact.store import Warehouse
 

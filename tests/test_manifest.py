@@ -9,7 +9,7 @@ import superact
 from superact.errors import Damaged, NewerWarehouse
 from superact.schemas import FORMAT
 from superact.store import Partition, Warehouse
-from superact.store.identity import canonical, differences, extends, hash_of
+from superact.store.identity import canonical, derived, differences, extends, hash_of
 from superact.store.manifest import FileRecord, read_state
 from superact.store.publish import JOURNAL
 
@@ -132,11 +132,15 @@ def test_identities():
     assert not extends({"a": 1}, {"a": 1, "x": 2}) and not extends({"a": 1, "label:x": 2}, {"a": 1})
 
 
+def test_what_eval_makes_is_derived():
+    assert derived({"step": "eval"}) and not derived({"step": "score"}) and not derived({})
+
+
 def test_matching():
     partition = Partition.of("embeddings", dataset="d", model="m", layer=3, unit="cls")
     assert partition.matches() and partition.matches(layer=3, unit=None, concept_set="any")
     assert partition.matches(layer=[1, 3], dataset={"d"}) and not partition.matches(layer=(1, 2))
-    assert not partition.derived and Partition.of("runs").schema.room == "manifest"
+    assert Partition.of("runs").schema.room == "manifest"
 
 
 def test_file_records():

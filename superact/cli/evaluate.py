@@ -1,7 +1,8 @@
-"""`superact eval`: from scores to detection and its summary."""
+"""`superact eval`: from scores to every metric table."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -21,35 +22,63 @@ from superact.cli.options import (
 from superact.cli.progress import note, progress_line
 
 
+class Stage(StrEnum):
+    """What of eval is to run."""
+
+    all = "all"
+    detect = "detect"
+    localize = "localize"
+    layers = "layers"
+    distributions = "distributions"
+
+
 def run(
+    stages: Annotated[
+        list[Stage] | None,
+        typer.Argument(metavar="[STAGE]...", help="detect, localize, layers, distributions or all, the default."),
+    ] = None,
     warehouse: WarehousePath = WAREHOUSE,
     dataset: Dataset = None,
     model: Model = None,
     layers: Layers = None,
     concept_set: ConceptSet = None,
     unit: Unit = None,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the random token and of the bootstrap.")] = 0,
+    method: Annotated[str | None, typer.Option(metavar="NAME", help="Concept sets of this method only.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Evaluate this label, beside those evaluated already. May be repeated."),
+    ] = None,
+    all_pairs: Annotated[
+        bool,
+        typer.Option("--all-pairs", help="Keep detection on cal of every (label, concept) pair of an unsupervised set."),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, help="Of the random token, the random floor and the bootstrap.")
+    ] = 0,
     replicates: Annotated[
         int, typer.Option(metavar="NUMBER", min=1, help="Bootstrap replicates of the intervals.")
     ] = 1000,
     replace: Replace = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute detection and its summary of what is scored.
+    """Compute the metrics of what is scored.
 
-    Fills sample_scores, thresholds, detection, selection and summary for every scored layer that matches. What is
-    published with the same inputs is left alone; what has other inputs by now is superseded.
+    detect fills sample_scores, thresholds, detection and selection; localize localization; layers layer_selection and summary;
+    distributions distributions, separation and superactivator_ratio: for every layer and concept set that matches. What is
+    published with the same inputs is left alone; what has other inputs by now is superseded. Unsupervised sets are scored here.
     """
-    from superact.metrics.evaluate import Protocol, evaluate
+    from superact.metrics.evaluate import STAGES, Protocol, evaluate
     from superact.store import Warehouse
 
     opened = Warehouse.open(warehouse)
-    wanted = path_keys(dataset, model, layers, concept_set, unit)
-    protocol = Protocol(seed=seed, replicates=replicates)
+    wanted = {**path_keys(dataset, model, layers, concept_set, unit), "method": method}
+    protocol = Protocol(seed=seed, replicates=replicates, all_pairs=all_pairs, labels=tuple(label) if label else None)
+    chosen = STAGES if not stages or Stage.all in stages else [stage.value for stage in stages]
     with progress_line(quiet) as report:
-        written = evaluate(opened, protocol=protocol, replace=replace, progress=report, **wanted)
+        written = evaluate(opened, chosen, protocol=protocol, replace=replace, progress=report, **wanted)
     if not written:
         note("nothing was stale: every metric is there already", quiet)
     for table, rows in written.items():
         note(f"{table}: {rows:,} rows", quiet)
-    note("see it with: superact export summary --columns layer,method,unit,detector,f1,ci_low,ci_high", quiet)
+    if "summary" in written or not written:
+        note("see it with: superact compare, or superact export summary", quiet)

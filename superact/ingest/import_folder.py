@@ -23,11 +23,11 @@ from superact.ingest.describe import (
 )
 from superact.ingest.identity import base, digest
 from superact.ingest.import_reader import Folder, check_embeddings, read_embeddings, read_folder, statistics
-from superact.ingest.shards import ranges, shard_tokens
 from superact.schemas import tables
 from superact.store import Run, Warehouse
 from superact.store.identity import hash_of
 from superact.store.rows import embedding_rows
+from superact.store.shards import ranges, shard_tokens
 
 
 def import_folder(warehouse: Warehouse, path: Path, *, replace: bool = False) -> dict[str, Any]:

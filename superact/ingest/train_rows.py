@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,6 @@ import polars as pl
 from superact.ingest.identity import digest
 from superact.ingest.sources import frame, needed
 from superact.store import Run, Warehouse
-from superact.store.files import check_free
-from superact.store.layout import STAGING
-
-IN_MEMORY = 256 << 20
-"""Bytes of train rows that a stage holds in memory, over all the layers and units it fills at once."""
 
 Array = np.ndarray[Any, Any]
 
@@ -67,18 +61,3 @@ def train_rows(warehouse: Warehouse, run: Run, unit: str, dataset: str, model: s
 
 def _read(warehouse: Warehouse, run: Run, table: str, columns: list[str], **keys: str) -> pl.DataFrame:
     return frame(warehouse, needed(warehouse, run.state, "learn", table, **keys), columns)
-
-
-def row_matrix(warehouse: Warehouse, n: int, width: int, together: int = 1) -> Array:
-    """Room for the normalised train rows of one (layer, unit), float32 [n, d]; `together` such matrices are filled at once.
-
-    In memory up to IN_MEMORY for all of them, else in a file without a name in staging, which is gone with the array, and
-    with the process however it ends. Errors: NotEnoughDisk.
-    """
-    size = 4 * n * width
-    if size * together <= IN_MEMORY:
-        return np.empty((n, width), dtype=np.float32)
-    folder = warehouse.root / STAGING
-    check_free(folder, size)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, dtype=np.float32, mode="w+", shape=(n, width))

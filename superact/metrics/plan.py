@@ -1,31 +1,41 @@
-"""What eval is to do: one `Layer` a partition of activations, with the identities that say what it is made from.
+"""What eval is to do: one `Layer` a (layer, concept set, unit), with the identities that say what its tables are made from.
 
 An identity names every input by its hash, and nothing that the rows do not depend on: labels leave sample_scores alone, and
-token tables and the seed leave unit cls alone.
+token tables and the seed leave unit cls alone. Tables of stages that are not asked for have an identity too, so that a stage
+can tell whether what it reads is what an earlier stage would write now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from superact.errors import MissingTable, StaleInput
+from superact.errors import BadInput, MissingTable, StaleInput
 from superact.metrics.bootstrap import REPLICATES
-from superact.schemas import FORMAT
+from superact.query.names import check_known
+from superact.schemas import FORMAT, tables
 from superact.store import Published, Run
-from superact.store.identity import Identity, hash_of
+from superact.store.identity import DERIVED_BY, Identity, hash_of
+from superact.store.layout import Partition
 from superact.store.staging import StagedPartition
 
-STEP_VERSION = 1
-_EVERY: Identity = {"step": "eval", "step_version": STEP_VERSION, "schema_version": FORMAT}
+STEP_VERSION = 2
+_EVERY: Identity = {"step": DERIVED_BY, "step_version": STEP_VERSION, "schema_version": FORMAT}
 """What every identity of eval begins with."""
 DATASET_TABLES = ("samples", "labels", "sample_labels")
 MODEL_TABLES = ("tokens", "token_labels")
 METRICS = ("thresholds", "detection", "selection")
+LOCALIZATION = ("localization_scores", "localization")
+DISTRIBUTIONS = ("distributions", "separation", "superactivator_ratio")
+SUMMARIES = ("layer_selection", "summary")
+
+STAGES = ("detect", "localize", "layers", "distributions")
+KEPT_CONCEPTS = 20
+"""Concepts of an unsupervised set whose detection on cal is kept for every (detector, label)."""
 
 Keys = dict[str, Any]
 Paths = Callable[[Published], list[Path]]
@@ -38,20 +48,26 @@ class Protocol:
 
     seed: int = 0
     replicates: int = REPLICATES
+    all_pairs: bool = False
+    labels: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Layer:
-    """One (layer, concept set, unit) to evaluate: its inputs, and the partitions it fills."""
+    """One (layer, concept set, unit) to evaluate: its inputs, what each of its tables is made from, and what is to be filled.
+
+    `dense`: an unsupervised set without stored activations, scored from its embeddings. `labels`: those evaluated, or None.
+    """
 
     keys: Keys
-    activations: Published
-    concepts: Published
+    sources: dict[str, Published]
     method: str
     measure: str
     supervised: bool
-    sample_scores: StagedPartition
-    metrics: dict[str, StagedPartition]
+    dense: bool
+    labels: tuple[str, ...] | None
+    identities: dict[str, Identity]
+    parts: dict[str, StagedPartition] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -63,26 +79,46 @@ class Layer:
         """`token` or `cls`."""
         return str(self.keys["unit"])
 
-    @property
-    def current(self) -> bool:
-        """True when everything is published with these inputs."""
-        return self.sample_scores.current and all(part.current for part in self.metrics.values())
+    def own(self, table: str) -> Keys:
+        """The path keys of one of its tables: those about tokens have no unit."""
+        return keys_of(table, self.keys)
+
+    def todo(self, tables: Iterable[str]) -> bool:
+        """True when one of these tables is to be filled."""
+        return any(table in self.parts and not self.parts[table].current for table in tables)
 
 
-def needed(run: Run, table: str, **keys: str | int) -> Published:
+def keys_of(table: str, keys: Keys) -> Keys:
+    """Those of the keys that stand in the path of a table."""
+    return {name: keys[name] for name in tables()[table].path}
+
+
+def needed(run: Run, table: str, command: str = "superact ingest", **keys: str | int) -> Published:
     """A partition that must be there. Errors: MissingTable."""
     published = run.state.get(table, **keys)
     if published is None:
         where = " ".join(map(str, keys.values()))
-        raise MissingTable(
-            stage="eval", table=table, where=where, warehouse=run.warehouse.root, command="superact ingest"
-        )
+        raise MissingTable(stage="eval", table=table, where=where, warehouse=run.warehouse.root, command=command)
     return published
 
 
-def wanted_activations(run: Run, **wanted: Any) -> list[Published]:
-    """The partitions of activations that match. Errors: MissingTable when none does."""
-    found = run.state.select("activations", **wanted)
+def wanted_sets(run: Run, paths: Paths, *, method: str | None = None, **wanted: Any) -> list[Keys]:
+    """The keys of every (layer, concept set, unit) that can be evaluated and matches: scored, or unsupervised.
+
+    Errors: BadInput for a name that no concept set has, MissingTable when nothing is scored.
+    """
+    check_known(run.state, **wanted)
+    found, methods = [], set()
+    for partition in sorted({p.partition.keys for p in run.state.select("concepts", **wanted)}):
+        keys = dict(partition)
+        facts = facts_of(run, paths, keys)
+        methods.add(facts["method"])
+        if method not in (None, facts["method"]):
+            continue
+        if stored_activations(run, keys) is not None or not facts["supervised"]:
+            found.append(keys)
+    if method is not None and methods and method not in methods:
+        raise BadInput(what=f"No concept set has method {method!r}.", remedy=f"There are {', '.join(sorted(methods))}.")
     if not found:
         where = ", ".join(f"{name} {value}" for name, value in wanted.items() if value is not None) or "any dataset"
         raise MissingTable(
@@ -91,54 +127,179 @@ def wanted_activations(run: Run, **wanted: Any) -> list[Published]:
     return found
 
 
-def plan_layer(run: Run, protocol: Protocol, activations: Published, paths: Paths) -> Layer:
-    """Declare in `run` what one partition of activations leads to. Errors: MissingTable, Damaged."""
-    keys = dict(activations.partition.keys)
-    dataset = {"dataset": keys["dataset"]}
-    sources = {"activations": activations}
-    for table in ("concepts", "concept_sets"):
-        sources[table] = needed(run, table, **keys)
-    for table in DATASET_TABLES:
-        sources[table] = needed(run, table, **dataset)
-    identity: Identity = dict(_EVERY)
+def facts_of(run: Run, paths: Paths, keys: Keys) -> dict[str, Any]:
+    """The concept_sets row of a set."""
+    row: dict[str, Any] = pq.read_table(paths(needed(run, "concept_sets", **keys))[0]).to_pylist()[0]
+    return row
+
+
+def stored_activations(run: Run, keys: Keys) -> Published | None:
+    """The activations that `superact score` or an import stored, as against those that eval derives."""
+    published = run.state.get("activations", **keys)
+    return None if published is None or published.derived else published
+
+
+def plan_layer(run: Run, protocol: Protocol, keys: Keys, paths: Paths) -> Layer:
+    """Find the inputs of one (layer, concept set, unit) and say what its tables are made from.
+
+    Errors: MissingTable, StaleInput, Damaged.
+    """
+    facts = facts_of(run, paths, keys)
+    dataset, model = {"dataset": keys["dataset"]}, {"dataset": keys["dataset"], "model": keys["model"]}
+    sources = {table: needed(run, table, **keys) for table in ("concepts", "concept_sets")}
+    sources |= {table: needed(run, table, **dataset) for table in DATASET_TABLES}
     if keys["unit"] == "token":
-        identity["seed"] = protocol.seed  # of the random token
-        for table in MODEL_TABLES:
-            sources[table] = needed(run, table, **dataset, model=keys["model"])
-    _check_inputs(run, activations, sources)
-    identity |= {f"input:{table}": source.hash for table, source in sources.items()}
-    rolled = {name: value for name, value in identity.items() if not name.endswith("labels")}
-    facts = pq.read_table(paths(sources["concept_sets"])[0]).to_pylist()[0]
-    return Layer(
-        keys=keys,
-        activations=activations,
-        concepts=sources["concepts"],
-        method=facts["method"],
-        measure=facts["score"],
-        supervised=facts["supervised"],
-        sample_scores=run.partition("sample_scores", {**rolled, "table": "sample_scores"}, **keys),
-        metrics={table: run.partition(table, {**identity, "table": table}, **keys) for table in METRICS},
-    )
+        sources |= {table: needed(run, table, **model) for table in MODEL_TABLES}
+    activations = stored_activations(run, keys)
+    if activations is not None:
+        sources["activations"] = activations
+    for table in ("embeddings", "layer_stats"):
+        published = run.state.get(table, **keys_of(table, keys))
+        if published is not None:
+            sources[table] = published
+    dense = activations is None
+    _check_inputs(run, keys, activations, sources)
+    layer = Layer(keys, sources, facts["method"], facts["score"], facts["supervised"], dense, None, {})
+    hashes = {table: source.hash for table, source in sources.items()}
+    if dense:
+        hashes["embeddings"] = _embeddings_hash(run, layer, "sample_scores")
+    layer.labels = _labels(run, layer, protocol, hashes)
+    layer.identities = _identities(layer, protocol, hashes)
+    _plan_localization_scores(run, layer, hashes)
+    return layer
 
 
-def _check_inputs(run: Run, activations: Published, sources: dict[str, Published]) -> None:
+def _identities(layer: Layer, protocol: Protocol, hashes: dict[str, str]) -> dict[str, Identity]:
+    """What every table of a layer but localization's is made from; a derived table is named by its own identity's hash."""
+
+    def identity(table: str, inputs: Iterable[str], **fields: Any) -> Identity:
+        found = {**_EVERY, "table": table, **fields, **{f"input:{name}": hashes[name] for name in inputs}}
+        hashes[table] = hash_of(found)
+        return found
+
+    token = layer.unit == "token"
+    seed = {"seed": protocol.seed} if token else {}  # of the random token
+    scored = ["embeddings", "layer_stats"] if layer.dense else ["activations"]
+    rolled = [*scored, "concepts", "concept_sets", "samples", *(["tokens"] if token else [])]
+    judged = [*rolled, "labels", "sample_labels", *(["token_labels"] if token else [])]
+    extent: Identity = {} if layer.labels is None else {"labels": list(layer.labels)}
+    if not layer.supervised:
+        extent["kept_concepts"] = "all" if protocol.all_pairs else KEPT_CONCEPTS
+    found = {"sample_scores": identity("sample_scores", rolled, **seed)}
+    for table in METRICS:
+        found[table] = identity(table, judged, **seed, **extent)
+    if layer.dense:
+        found["activations"] = identity("activations", ["embeddings", "layer_stats", "concepts", "selection"])
+    if token:
+        for table in DISTRIBUTIONS:
+            found[table] = identity(table, ["activations", "selection", "concepts", *DATASET_TABLES, "token_labels"])
+        found["localization_scores"] = {}
+        found["localization"] = {}
+    return found
+
+
+def _plan_localization_scores(run: Run, layer: Layer, hashes: dict[str, str]) -> None:
+    """Identities of localization: with the alignment of tokens where there are embeddings, or were when it was computed."""
+    if layer.unit != "token":
+        return
+    inputs = ["activations", "selection", "concepts", "samples", "token_labels", "layer_stats", "embeddings"]
+    embeddings = _embeddings_hash(run, layer, "localization_scores", optional=True)
+    scores: Identity = {}
+    if embeddings is not None and "layer_stats" in hashes:
+        known = {**hashes, "embeddings": embeddings}
+        scores = {**_EVERY, "table": "localization_scores", **{f"input:{name}": known[name] for name in inputs}}
+        published = run.state.get("localization_scores", **layer.own("localization_scores"))
+        if "embeddings" not in layer.sources and (published is None or published.identity != scores):
+            scores = {}  # the embeddings are gone, and so is what could be made of them
+    if scores:
+        layer.identities["localization_scores"] = scores
+        hashes["localization_scores"] = hash_of(scores)
+    else:
+        del layer.identities["localization_scores"]
+    inputs = ["activations", "selection", "thresholds", "samples", "labels", "tokens", "token_labels"]
+    inputs += ["localization_scores"] if scores else []
+    seed = layer.identities["selection"]["seed"]  # of the drawn tokens
+    found = {**_EVERY, "table": "localization", "seed": seed, **{f"input:{name}": hashes[name] for name in inputs}}
+    layer.identities["localization"] = found
+
+
+def _embeddings_hash(run: Run, layer: Layer, table: str, optional: bool = False) -> Any:
+    """Hash of the embeddings, or of those that a derived table was made from before they were dropped."""
+    if "embeddings" in layer.sources:
+        return layer.sources["embeddings"].hash
+    published = run.state.get(table, **layer.own(table))
+    found = None if published is None else published.identity.get("input:embeddings")
+    if found is None and not optional:
+        where = " ".join(map(str, layer.keys.values()))
+        raise MissingTable(
+            stage="eval",
+            table="embeddings",
+            where=where,
+            warehouse=run.warehouse.root,
+            command="superact extract` (or `superact score --keep all",
+        )
+    return found
+
+
+def _labels(run: Run, layer: Layer, protocol: Protocol, hashes: dict[str, str]) -> tuple[str, ...] | None:
+    """The labels to evaluate: those asked for, beside those that were evaluated already with the same inputs."""
+    published = run.state.get("detection", **layer.keys)
+    if protocol.labels is None:
+        return None
+    if published is None:
+        return tuple(sorted(protocol.labels))
+    layer.labels = ()
+    wanted = _identities(layer, protocol, dict(hashes))["detection"]
+    if {**published.identity, "labels": []} != {**wanted, "labels": []}:
+        return tuple(sorted(protocol.labels))
+    own = published.identity.get("labels")
+    return None if own is None else tuple(sorted({*own, *protocol.labels}))
+
+
+def declare(run: Run, layer: Layer, stages: Iterable[str]) -> None:
+    """Say in `run` which tables of a layer are to be there when it is done."""
+    wanted = {
+        "detect": ["sample_scores", *METRICS, "activations"],
+        "localize": LOCALIZATION,
+        "distributions": DISTRIBUTIONS,
+        "layers": (),
+    }
+    for stage in stages:
+        for table in wanted[stage]:
+            if table in layer.identities:
+                layer.parts[table] = run.partition(table, layer.identities[table], **layer.own(table))
+    if "localize" in stages and layer.unit == "token" and "localization_scores" not in layer.identities:
+        gone = Partition.of("localization_scores", **layer.own("localization_scores"))
+        if gone in run.state.partitions:
+            run.removed.append(gone)
+
+
+def published_by(run: Run, layer: Layer, table: str, command: str) -> Published:
+    """A table of a layer that another call of eval published. Errors: MissingTable, StaleInput, naming the command."""
+    published = needed(run, table, command, **layer.own(table))
+    if published.identity != layer.identities[table]:
+        raise StaleInput(partition=str(published.partition), differences="its inputs or settings", command=command)
+    return published
+
+
+def _check_inputs(run: Run, keys: Keys, activations: Published | None, sources: dict[str, Published]) -> None:
     """Raise StaleInput where scores say that they were made from other inputs than those published now.
 
     They would be judged by splits, labels or names that they were not made with.
     """
-    keys = {name: value for name, value in activations.partition.keys if name != "concept_set"}
     where = " ".join(f"--{name} {value}" for name, value in keys.items() if name in ("dataset", "model"))
-    if activations.meta.get("concepts", sources["concepts"].hash) != sources["concepts"].hash:
-        raise StaleInput(
-            partition=str(activations.partition), differences="concepts", command=f"superact score {where} --replace"
-        )
-    if "input:layer_stats" not in activations.identity:
+    stats = sources.get("layer_stats")
+    if activations is not None:
+        again = f"superact score {where} --replace"
+        if activations.meta.get("concepts", sources["concepts"].hash) != sources["concepts"].hash:
+            raise StaleInput(partition=str(activations.partition), differences="concepts", command=again)
+        if "input:layer_stats" not in activations.identity:
+            return
+        stats = needed(run, "layer_stats", **keys_of("layer_stats", keys))
+        if activations.identity["input:layer_stats"] != stats.hash:
+            raise StaleInput(partition=str(activations.partition), differences="layer_stats", command=again)
+    if stats is None:
         return
-    stats = needed(run, "layer_stats", **keys)
-    if activations.identity["input:layer_stats"] != stats.hash:
-        raise StaleInput(
-            partition=str(activations.partition), differences="layer_stats", command=f"superact score {where} --replace"
-        )
     differing = _differing(stats, sources)
     if differing:
         raise StaleInput(
@@ -163,12 +324,12 @@ def _differing(stats: Published, sources: dict[str, Published]) -> list[str]:
     return sorted(found)
 
 
-def plan_summary(run: Run, protocol: Protocol, layers: Sequence[Layer], **group: str) -> StagedPartition:
-    """Declare in `run` the summary over these layers of one (dataset, model, concept_set, unit)."""
-    identity = {
+def summary_identity(protocol: Protocol, layers: Sequence[Layer], table: str) -> Identity:
+    """What a table over these layers of one (dataset, model, concept_set, unit) is made from."""
+    return {
         **_EVERY,
+        "table": table,
         "seed": protocol.seed,  # of the bootstrap
         "replicates": protocol.replicates,
-        **{f"layer:{layer.number}": hash_of(layer.metrics["detection"].identity) for layer in layers},
+        **{f"layer:{layer.number}": hash_of(layer.identities["detection"]) for layer in layers},
     }
-    return run.partition("summary", identity, **group)

@@ -15,6 +15,10 @@ CREATE OR REPLACE TEMP MACRO score_of(measure, cosine, signed_distance) AS
 -- True when the sample score of a detector reaches the threshold: FLOAT against FLOAT, NULL decides nothing.
 CREATE OR REPLACE TEMP MACRO detected(score, threshold) AS coalesce(score >= threshold::FLOAT, false);
 
+-- The bin of a value among 100 of equal width, the last one closed; all in bin 0 where the range is one point.
+CREATE OR REPLACE TEMP MACRO bin_of(value, low, high) AS
+    CASE WHEN high = low THEN 0 ELSE least(floor((value - low) / (high - low) * 100), 99) END::INTEGER;
+
 -- SplitMix64: the first output of the generator seeded with x, unsigned 64-bit. UBIGINT arithmetic raises on overflow,
 -- hence the products in UHUGEINT.
 CREATE OR REPLACE TEMP MACRO multiply64(a, b) AS ((a::UHUGEINT * b::UHUGEINT) % 18446744073709551616::UHUGEINT)::UBIGINT;

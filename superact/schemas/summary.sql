@@ -7,8 +7,8 @@ CREATE TABLE summary (
     model           VARCHAR NOT NULL, -- path key: slug of the model; its display name stands in table models
     concept_set     VARCHAR NOT NULL, -- path key: slug of one set of concept vectors; table concept_sets says how it was made
     unit            VARCHAR NOT NULL, -- path key: token, or cls: the CLS token of an image, the mean over content tokens of a text
-    layer_choice    VARCHAR NOT NULL, -- fixed: one layer for all labels
-    layer           INTEGER,          -- the layer
+    layer_choice    VARCHAR NOT NULL, -- fixed: one layer for all labels; best: each label at the layer of layer_selection
+    layer           INTEGER,          -- the layer; NULL when layer_choice is best
     method          VARCHAR NOT NULL, -- how the vectors were obtained: avg, linsep, kmeans, kmeans-linsep, sae, imported
     detector        VARCHAR NOT NULL, -- superactivator, max_token, mean_token, last_token, random_token or cls
     f1              DOUBLE,           -- mean over labels weighted by test positives

@@ -12,6 +12,8 @@ from typing import Any
 Identity = dict[str, Any]
 
 EXTENSIBLE = "label:"
+DERIVED_BY = "eval"
+"""The step whose partitions are derived: it makes them anew by itself when an input changed."""
 
 
 def canonical(identity: Identity) -> str:
@@ -22,6 +24,11 @@ def canonical(identity: Identity) -> str:
 def hash_of(identity: Identity) -> str:
     """Sha256 of the canonical JSON, as hex."""
     return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+def derived(identity: Identity) -> bool:
+    """True for what eval computes from other tables: superseded without being asked, and stale until then."""
+    return identity.get("step") == DERIVED_BY
 
 
 def differences(found: Identity, wanted: Identity) -> list[str]:

@@ -16,9 +16,6 @@ STAGING = "staging"
 
 _SLUG = re.compile(r"[a-z][a-z0-9.-]*")
 
-DERIVED = frozenset({"sample_scores"})
-"""Tables outside `metrics/` that eval computes from others: superseded like a metric when their inputs change."""
-
 
 def check_slug(value: str, what: str) -> str:
     """Return `value` if it may stand in a path; Hive readers disagree about anything that looks like a number."""
@@ -52,11 +49,6 @@ class Partition:
     def schema(self) -> Table:
         """The schema of the table."""
         return tables()[self.table]
-
-    @property
-    def derived(self) -> bool:
-        """True for what eval may recompute by itself when an input changed."""
-        return self.schema.room == "metrics" or self.table in DERIVED
 
     @property
     def directory(self) -> PurePosixPath:

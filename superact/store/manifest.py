@@ -15,7 +15,7 @@ from typing import Any
 
 from superact.errors import Damaged, NewerWarehouse
 from superact.schemas import FORMAT
-from superact.store.identity import Identity, hash_of
+from superact.store.identity import Identity, derived, hash_of
 from superact.store.layout import MANIFEST, Partition
 
 Document = dict[str, Any]
@@ -53,6 +53,11 @@ class Published:
     def hash(self) -> str:
         """Hash of the identity, which partitions made from this one name among their inputs."""
         return hash_of(self.identity)
+
+    @property
+    def derived(self) -> bool:
+        """True for what eval may recompute by itself when an input changed."""
+        return derived(self.identity)
 
     @property
     def rows(self) -> int:

@@ -7,16 +7,20 @@ from superact.store.layout import Partition
 from superact.store.manifest import Published, State
 
 _INPUT, _LAYER = "input:", "layer:"
+_OPTIONAL = frozenset({"embeddings"})
+"""Inputs that may be dropped once they served: what was made from them stands."""
 
 
 def stale(state: State) -> list[Published]:
-    """The published partitions of metrics and sample_scores whose inputs are gone or have another identity, in key order."""
-    found = [p for partition, p in state.partitions.items() if partition.derived and _is_stale(state, p)]
+    """The published derived partitions whose inputs are gone or have another identity, in key order."""
+    found = [p for p in state.partitions.values() if p.derived and is_stale(state, p)]
     return sorted(found, key=lambda p: p.partition)
 
 
-def _is_stale(state: State, published: Published) -> bool:
-    keys = dict(published.partition.keys)
+def is_stale(state: State, published: Published) -> bool:
+    """True when an input of a derived partition, or an input of that, is not what it was made from."""
+    # Tables without a unit in their path are about tokens.
+    keys = {"unit": "token", **dict(published.partition.keys)}
     for name, wanted in published.identity.items():
         if name.startswith(_INPUT):
             table, own = name.removeprefix(_INPUT), keys
@@ -25,6 +29,9 @@ def _is_stale(state: State, published: Published) -> bool:
         else:
             continue
         source = state.partitions.get(Partition.of(table, **{key: own[key] for key in tables()[table].path}))
-        if source is None or source.hash != wanted or (source.partition.derived and _is_stale(state, source)):
+        if source is None:
+            if table not in _OPTIONAL:
+                return True
+        elif source.hash != wanted or (source.derived and is_stale(state, source)):
             return True
     return False

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from superact.errors import BadInput, IdentityMismatch, Locked
 from superact.schemas import FORMAT
 from superact.store.files import check_free, disk_errors, make_directories
-from superact.store.identity import Identity, canonical, differences, extends
+from superact.store.identity import Identity, canonical, derived, differences, extends
 from superact.store.layout import MANIFEST, ROOMS, STAGING, Partition
 from superact.store.manifest import Document, State, read_state
 from superact.store.publish import publish, recover
@@ -168,7 +168,7 @@ class Run:
         return staged
 
     def _refuse(self, partition: Partition, state: str, found: Identity, wanted: Identity) -> None:
-        if partition.derived or extends(found, wanted):
+        if derived(found) or extends(found, wanted):
             return
         raise IdentityMismatch(partition=str(partition), state=state, differences="; ".join(differences(found, wanted)))
 

@@ -1,0 +1,87 @@
+"""Stage localize: which tokens a concept is said to be on, at one layer: localization_scores and localization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from superact.metrics.alignment import Alignment
+from superact.metrics.embeddings import Embeddings
+from superact.metrics.evaluation import Evaluation
+from superact.metrics.partition import hold, hold_query, query
+from superact.metrics.plan import LOCALIZATION, Layer
+
+
+def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
+    """Fill what is missing of the stage's tables. Errors: MissingTable and StaleInput where detect has not run, Damaged."""
+    if not layer.todo(LOCALIZATION):
+        return
+    connection = evaluation.connection
+    evaluation.bind_dataset(layer)
+    evaluation.bind_floors(layer)
+    evaluation.bind_of(layer, "thresholds", "selection", "sample_scores", "activations")
+    evaluation.bind("concepts", **layer.own("concepts"))
+    labels = query(connection, "localization_labels", measure=layer.measure)
+    aligned = "localization_scores" in layer.identities
+    if aligned:
+        hold_query(connection, "localization_labels", labels)
+        _align(evaluation, layer, labels)
+        evaluation.bind_of(layer, "localization_scores")
+    if not layer.todo(["localization"]):
+        return
+    counts = list(_counts(evaluation, layer, labels["label"].to_pylist(), aligned))
+    hold_query(connection, "localization_counts", pa.concat_tables(counts) if counts else _NO_COUNTS)
+    hold(connection, "localization", [query(connection, "localization")])
+    evaluation.write_held(layer, "localization")
+
+
+def _counts(evaluation: Evaluation, layer: Layer, labels: list[str], aligned: bool) -> Iterator[pa.Table]:
+    """Token counts of every localizer that a label's concept gives, a label at a time."""
+    connection = evaluation.connection
+    for chosen in selected(evaluation, labels):
+        hold_query(connection, "label_scores", query(connection, "label_scores", measure=layer.measure, **chosen))
+        yield query(connection, "localization_threshold", **chosen).cast(_NO_COUNTS.schema)
+        if aligned:
+            yield query(connection, "localization_similarity", **chosen).cast(_NO_COUNTS.schema)
+
+
+def selected(evaluation: Evaluation, labels: list[str] | None = None) -> list[dict[str, Any]]:
+    """What detector superactivator chose for every label (or for some): label, concept, delta, threshold, in label order."""
+    rows = evaluation.connection.sql(
+        "SELECT label, concept, delta, threshold FROM selection WHERE detector = 'superactivator' ORDER BY label"
+    ).to_arrow_table()
+    return [row for row in rows.to_pylist() if labels is None or row["label"] in labels]
+
+
+def _align(evaluation: Evaluation, layer: Layer, labels: pa.Table) -> None:
+    """Write localization_scores from the embeddings."""
+    part = layer.parts["localization_scores"]
+    if part.current:
+        return
+    names = labels["label"].to_pylist()
+    if not names:
+        part.write(0, [])
+        return
+    paths = evaluation.paths
+    embeddings = Embeddings(
+        paths(layer.sources["embeddings"]), paths(layer.sources["layer_stats"])[0], Alignment.dtype, None
+    )
+    alignment = Alignment(evaluation.connection, embeddings, names, layer.measure)
+    for shard, groups in enumerate(alignment.files()):
+        part.write(shard, groups)
+
+
+_NO_COUNTS = pa.table(
+    {
+        "label": pa.array([], pa.string()),
+        "localizer": pa.array([], pa.string()),
+        "split": pa.array([], pa.string()),
+        "quantile": pa.array([], pa.float64()),
+        "tp": pa.array([], pa.int64()),
+        "fp": pa.array([], pa.int64()),
+        "positives": pa.array([], pa.int64()),
+        "n": pa.array([], pa.int64()),
+    }
+)
