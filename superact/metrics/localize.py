@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 
 from superact.metrics.alignment import Alignment
+from superact.metrics.chosen import label_batches, selected
 from superact.metrics.embeddings import Embeddings
 from superact.metrics.evaluation import Evaluation
 from superact.metrics.partition import hold, hold_query, query
@@ -38,21 +38,12 @@ def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
 
 
 def _counts(evaluation: Evaluation, layer: Layer, labels: list[str], aligned: bool) -> Iterator[pa.Table]:
-    """Token counts of every localizer that a label's concept gives, a label at a time."""
-    connection = evaluation.connection
-    for chosen in selected(evaluation, labels):
-        hold_query(connection, "label_scores", query(connection, "label_scores", measure=layer.measure, **chosen))
-        yield query(connection, "localization_threshold", **chosen).cast(_NO_COUNTS.schema)
+    """Token counts of every localizer that the labels' concepts give."""
+    chosen = [row for row in selected(evaluation) if row["label"] in labels]
+    for _ in label_batches(evaluation, layer, chosen):
+        yield query(evaluation.connection, "localization_threshold").cast(_NO_COUNTS.schema)
         if aligned:
-            yield query(connection, "localization_similarity", **chosen).cast(_NO_COUNTS.schema)
-
-
-def selected(evaluation: Evaluation, labels: list[str] | None = None) -> list[dict[str, Any]]:
-    """What detector superactivator chose for every label (or for some): label, concept, delta, threshold, in label order."""
-    rows = evaluation.connection.sql(
-        "SELECT label, concept, delta, threshold FROM selection WHERE detector = 'superactivator' ORDER BY label"
-    ).to_arrow_table()
-    return [row for row in rows.to_pylist() if labels is None or row["label"] in labels]
+            yield query(evaluation.connection, "localization_similarity").cast(_NO_COUNTS.schema)
 
 
 def _align(evaluation: Evaluation, layer: Layer, labels: pa.Table) -> None:

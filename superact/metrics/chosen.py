@@ -1,0 +1,48 @@
+"""The concept of every label of a layer, and the scores of its tokens, held for a batch of labels at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from superact.metrics.evaluation import Evaluation
+from superact.metrics.partition import hold_query, query
+from superact.metrics.plan import Layer
+
+LABEL_ROWS = 1_000_000
+"""Rows of label_scores that are held at a time, about; at least one label's."""
+
+_COLUMNS = pa.schema(
+    [("label", pa.string()), ("concept", pa.string()), ("delta", pa.float64()), ("threshold", pa.float64())]
+)
+
+
+def selected(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """What detector superactivator chose for every label: label, concept, delta, threshold; `selection` is bound."""
+    return (
+        evaluation.connection.sql(
+            "SELECT label, concept, delta, threshold FROM selection WHERE detector = 'superactivator' ORDER BY label"
+        )
+        .to_arrow_table()
+        .to_pylist()
+    )
+
+
+def label_batches(evaluation: Evaluation, layer: Layer, chosen: list[dict[str, Any]]) -> Iterator[int]:
+    """Hold chosen_labels and label_scores of one batch of labels after the other; yields how many labels it is.
+
+    `chosen` are rows as `selected` gives them, each with a concept. `activations` is bound.
+    """
+    connection = evaluation.connection
+    ((rows_each,),) = connection.execute("SELECT count(*) FROM tokens WHERE is_content").fetchall()
+    step = max(1, LABEL_ROWS // max(1, rows_each))
+    ordered = sorted(chosen, key=lambda row: (row["concept"].encode(), row["label"]))
+    for start in range(0, len(ordered), step):
+        batch = ordered[start : start + step]
+        hold_query(connection, "chosen_labels", pa.Table.from_pylist(batch, schema=_COLUMNS))
+        first, last = batch[0]["concept"], batch[-1]["concept"]
+        scores = query(connection, "label_scores", first=first, last=last, measure=layer.measure)
+        hold_query(connection, "label_scores", scores)
+        yield len(batch)
