@@ -50,7 +50,9 @@ def run(
     ] = None,
     all_pairs: Annotated[
         bool,
-        typer.Option("--all-pairs", help="Keep detection on cal of every (label, concept) pair of an unsupervised set."),
+        typer.Option(
+            "--all-pairs", help="Keep detection on cal of every (label, concept) pair of an unsupervised set."
+        ),
     ] = False,
     seed: Annotated[
         int, typer.Option(metavar="NUMBER", min=0, help="Of the random token, the random floor and the bootstrap.")
@@ -58,6 +60,11 @@ def run(
     replicates: Annotated[
         int, typer.Option(metavar="NUMBER", min=1, help="Bootstrap replicates of the intervals.")
     ] = 1000,
+    null: Annotated[
+        bool,
+        typer.Option("--null", help="Fill null_summary instead: what the same search finds when labels are shuffled."),
+    ] = False,
+    shuffles: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Shuffles of --null.")] = 5,
     replace: Replace = False,
     quiet: Quiet = False,
 ) -> None:
@@ -68,14 +75,21 @@ def run(
     published with the same inputs is left alone; what has other inputs by now is superseded. Unsupervised sets are scored here.
     """
     from superact.metrics.evaluate import STAGES, Protocol, evaluate
+    from superact.metrics.null import evaluate_null
     from superact.store import Warehouse
 
     opened = Warehouse.open(warehouse)
     wanted = {**path_keys(dataset, model, layers, concept_set, unit), "method": method}
     protocol = Protocol(seed=seed, replicates=replicates, all_pairs=all_pairs, labels=tuple(label) if label else None)
     chosen = STAGES if not stages or Stage.all in stages else [stage.value for stage in stages]
+    if null and stages:
+        raise typer.BadParameter("--null runs its own search: name no stage beside it.")
+    shared = {"protocol": protocol, "replace": replace, **wanted}
     with progress_line(quiet) as report:
-        written = evaluate(opened, chosen, protocol=protocol, replace=replace, progress=report, **wanted)
+        if null:
+            written = evaluate_null(opened, shuffles=shuffles, progress=report, **shared)
+        else:
+            written = evaluate(opened, chosen, progress=report, **shared)
     if not written:
         note("nothing was stale: every metric is there already", quiet)
     for table, rows in written.items():

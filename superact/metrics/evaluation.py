@@ -58,6 +58,10 @@ class Evaluation:
                 hold_query(self.connection, name, query(self.connection, name, seed=self.protocol.seed))
         self._bound = wanted
 
+    def forget(self) -> None:
+        """Bind the tables of a dataset anew when they are next needed: they were replaced on the connection."""
+        self._bound = ()
+
     def _narrow_labels(self, labels: tuple[str, ...]) -> None:
         """Evaluate no other labels. Errors: BadInput for one that the dataset does not evaluate."""
         rows = self.connection.sql("FROM labels").to_arrow_table()
