@@ -1,8 +1,8 @@
 """`superact eval --null`: the same search over deltas, layers and concepts, on labels shuffled among the samples of each split.
 
-What it finds is what a detector of nothing would be reported with: the choice on cal looks better than it is, and the more there
-is to choose from (a thousand clusters, eight layers), the better. Vectors and scores stay; thresholds, selection and layer
-selection are made anew on the shuffled labels, in memory, and only the summary is published.
+What it finds is what a detector of nothing would be reported with: the choice on cal looks better than it is, and the more
+there is to choose from (a thousand clusters, eight layers), the better. Vectors and scores stay; thresholds, selection and
+layer selection are made anew on the shuffled labels, in memory, and only the summary is published.
 """
 
 from __future__ import annotations
