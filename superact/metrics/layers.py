@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from superact.metrics.bootstrap import Outcomes, interval, weighted_f1
 from superact.metrics.evaluation import Evaluation, stamped
 from superact.metrics.partition import hold, hold_query, query
-from superact.metrics.plan import SUMMARIES, Keys, Layer, keys_of, summary_identity
+from superact.metrics.plan import SUMMARIES, Keys, Layer, keys_of, summary_identity, widest
 
 Rows = dict[tuple[str, int | None, str], pa.Table]
 """Outcomes by (layer_choice, layer, detector)."""
@@ -51,6 +51,7 @@ def choose_layers(evaluation: Evaluation, layers: Sequence[Layer]) -> None:
         evaluation.bind_dataset(layer)
         evaluation.bind_of(layer, "selection", "detection")
         choices.append(query(evaluation.connection, "layer_choices", layer=layer.number))
+    evaluation.bind_dataset(widest(layers))
     hold_choices(evaluation.connection, choices, layers[0].unit)
 
 

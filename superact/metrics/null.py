@@ -20,7 +20,16 @@ from superact.metrics.evaluate import WRITE_BUDGET, group_sets, rows_written
 from superact.metrics.evaluation import Evaluation, stamped
 from superact.metrics.layers import hold_choices
 from superact.metrics.partition import BATCH_ROWS, batches, bind, evaluation_connection, hold_query, query
-from superact.metrics.plan import KEPT_CONCEPTS, Layer, Protocol, keys_of, plan_layer, summary_identity, wanted_sets
+from superact.metrics.plan import (
+    KEPT_CONCEPTS,
+    Layer,
+    Protocol,
+    keys_of,
+    plan_layer,
+    summary_identity,
+    wanted_sets,
+    widest,
+)
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
 
@@ -69,7 +78,7 @@ def evaluate_null(
 
 def _shuffled(evaluation: Evaluation, layers: list[Layer], shuffle: int) -> pa.Table:
     """The summary of one shuffle of the labels of one (dataset, model, concept set, unit)."""
-    connection, first = evaluation.connection, layers[0]
+    connection, first = evaluation.connection, widest(layers)
     evaluation.bind_dataset(first)
     try:
         _shuffle_labels(evaluation, first, shuffle)

@@ -8,7 +8,7 @@ can tell whether what it reads is what an earlier stage would write now.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,13 @@ class Layer:
         return any(table in self.parts and not self.parts[table].current for table in tables)
 
 
+def widest(layers: Sequence[Layer]) -> Layer:
+    """One of the layers, with the labels that any of them evaluates: what binds the tables that all of them share."""
+    every = [layer.labels for layer in layers]
+    labels = None if None in every else tuple(sorted({label for own in every for label in own or ()}))
+    return replace(layers[0], labels=labels)
+
+
 def keys_of(table: str, keys: Keys) -> Keys:
     """Those of the keys that stand in the path of a table."""
     return {name: keys[name] for name in tables()[table].path}
@@ -163,7 +170,7 @@ def plan_layer(run: Run, protocol: Protocol, keys: Keys, paths: Paths) -> Layer:
     hashes = {table: source.hash for table, source in sources.items()}
     if dense:
         hashes["embeddings"] = _embeddings_hash(run, layer, "sample_scores")
-    layer.labels = _labels(run, layer, protocol, hashes)
+    layer.labels = _labels(run, keys, protocol)
     layer.identities = _identities(layer, protocol, hashes)
     _plan_localization_scores(run, layer, hashes)
     return layer
@@ -241,18 +248,12 @@ def _embeddings_hash(run: Run, layer: Layer, table: str, optional: bool = False)
     return found
 
 
-def _labels(run: Run, layer: Layer, protocol: Protocol, hashes: dict[str, str]) -> tuple[str, ...] | None:
-    """The labels to evaluate: those asked for, beside those that were evaluated already with the same inputs."""
-    published = run.state.get("detection", **layer.keys)
+def _labels(run: Run, keys: Keys, protocol: Protocol) -> tuple[str, ...] | None:
+    """The labels to evaluate: those asked for, beside those evaluated already, which are brought up to date. None: all."""
     if protocol.labels is None:
         return None
-    if published is None:
-        return tuple(sorted(protocol.labels))
-    layer.labels = ()
-    wanted = _identities(layer, protocol, dict(hashes))["detection"]
-    if {**published.identity, "labels": []} != {**wanted, "labels": []}:
-        return tuple(sorted(protocol.labels))
-    own = published.identity.get("labels")
+    published = run.state.get("detection", **keys)
+    own = () if published is None else published.identity.get("labels")
     return None if own is None else tuple(sorted({*own, *protocol.labels}))
 
 
