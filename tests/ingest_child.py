@@ -19,7 +19,7 @@ from superact.models import load_model
 from superact.store import Warehouse
 
 
-def main(root: Path, mode: str, table: str, at: int) -> None:
+def main(root: Path, mode: str, table: str, at: int, methods: tuple[str, ...]) -> None:
     job_module.FEWEST_ROWS, job_module.SHARD_BYTES = 20, 1
     targets_module.shard_tokens = lambda n: 17
     write_file, written = staging.write_file, 0
@@ -35,8 +35,9 @@ def main(root: Path, mode: str, table: str, at: int) -> None:
     staging.write_file = killing
     dataset = open_dataset(str(root / "Tiny-Text"), root)
     job = Job(dataset, load_model(root / "model", device="cpu"), [1, 3], ("token", "cls"), 64)
-    ingest(Warehouse(root / "wh"), job, Recipe(), embeddings=mode)
+    ingest(Warehouse(root / "wh"), job, Recipe(methods, clusters=6, cls_clusters=3), embeddings=mode)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    methods = tuple(sys.argv[5].split(",")) if len(sys.argv) > 5 else Recipe().methods
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), methods)

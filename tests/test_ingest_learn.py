@@ -160,7 +160,7 @@ def test_rows_that_do_not_fit_into_memory_go_to_disk(tmp_path: Path, monkeypatch
     job = make_job(tmp_path)
     warehouses = [Warehouse(tmp_path / name) for name in ("memory", "disk")]
     for warehouse, limit in zip(warehouses, (1 << 30, 100), strict=True):
-        monkeypatch.setattr("superact.ingest.train_rows.IN_MEMORY", limit)
+        monkeypatch.setattr("superact.store.scratch.IN_MEMORY", limit)
         for mode in ("keep", "none"):
             ingest(warehouse, job, Recipe(suffix="m-" + mode), embeddings=mode)
         assert [path.name for path in (warehouse.root / "staging").iterdir() if path.name != "lock"] == []

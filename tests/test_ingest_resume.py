@@ -15,7 +15,7 @@ import torch
 from polars.testing import assert_frame_equal
 from tiny import CountingForward, assert_same_rows, content, save_model, table, text_dataset
 
-import superact.ingest.learn as learn_module
+import superact.ingest.teach as teach_module
 from superact.datasets import open_dataset
 from superact.errors import IdentityMismatch
 from superact.ingest.extract import EmbeddingWriter, extract
@@ -166,13 +166,13 @@ def test_extract_goes_on_after_the_finished_shards(root: Path, monkeypatch: pyte
 def test_learn_goes_on_after_the_finished_sets(root: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     job, warehouse = make_job(root), Warehouse(root / "wh")
     with monkeypatch.context() as patch:
-        stop_at(patch, learn_module, "fit", 8)  # three labels a set: the third of four sets
+        stop_at(patch, teach_module, "fit", 8)  # three labels a set: the third of four sets
         with pytest.raises(Stop):
             ingest(warehouse, job, Recipe(), embeddings=mode)
     fitted: list[str] = []
-    original = learn_module.fit
+    original = teach_module.fit
     monkeypatch.setattr(
-        learn_module, "fit", lambda *args, **kwargs: (fitted.append(kwargs["concept"]), original(*args, **kwargs))[1]
+        teach_module, "fit", lambda *args, **kwargs: (fitted.append(kwargs["concept"]), original(*args, **kwargs))[1]
     )
     ingest(warehouse, job, Recipe(), embeddings=mode)
     # The writer may have been stopped before the last set that was handed over: that one is then learned again.

@@ -7,12 +7,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from superact.cli.clusters import note_costs, note_dropped, note_left_to_eval
 from superact.cli.errors import extra_packages
+from superact.cli.ingest_options import (
+    Attention,
+    DatasetRef,
+    Device,
+    Dtype,
+    GeometryName,
+    InputSize,
+    LayersOrAll,
+    MaxRows,
+    Methods,
+    ModelRef,
+    Percents,
+    Revision,
+    Seed,
+    SpecialTokens,
+    Suffix,
+    TokenBudget,
+    TrustRemoteCode,
+    Units,
+)
 from superact.cli.options import (
     DATA_ROOT,
     WAREHOUSE,
+    ClsClusters,
+    Clusters,
     DataRoot,
     Dataset,
+    Keep,
     Layers,
     Model,
     Out,
@@ -28,48 +52,7 @@ from superact.errors import BadInput
 
 if TYPE_CHECKING:
     from superact.ingest.job import Job
-    from superact.ingest.learn import Recipe
-
-DatasetRef = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="A folder under the data root, or the path of one.")
-]
-ModelRef = Annotated[
-    str,
-    typer.Option("--model", metavar="REF", help="A local model's name, a transformers folder, or a hub id."),
-]
-LayersOrAll = Annotated[
-    str | None, typer.Option("--layers", metavar="all|NUMBERS", help="Layers, such as all or 1,6,12. Default: all.")
-]
-Percents = Annotated[
-    str | None, typer.Option("--percent", metavar="NUMBERS", help="Layers by percent through the model: 25,50,100.")
-]
-Units = Annotated[str, typer.Option("--unit", metavar="token,cls", help="Tokens, whole samples (cls), or both.")]
-Methods = Annotated[str, typer.Option("--methods", metavar="avg,linsep", help="How concept vectors are learned.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="NUMBER", min=0, help="Seed of the learners.")]
-Suffix = Annotated[
-    str, typer.Option("--suffix", metavar="SLUG", help="Name the sets METHOD-SLUG, beside those that are there.")
-]
-MaxRows = Annotated[
-    int | None, typer.Option("--max-rows", metavar="NUMBER", min=2, help="Cap on linsep's training rows a label.")
-]
-TokenBudget = Annotated[
-    int, typer.Option("--token-budget", metavar="NUMBER", min=1, help="Padded tokens a batch; part of the identity.")
-]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16.")]
-Attention = Annotated[str, typer.Option("--attention", metavar="NAME", help="sdpa, eager or flash_attention_2.")]
-Revision = Annotated[str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit on the hub.")]
-SpecialTokens = Annotated[
-    str,
-    typer.Option(
-        "--special-tokens", metavar="auto|none", help="auto: the tokenizer's own; none: as the published runs."
-    ),
-]
-GeometryName = Annotated[
-    str | None, typer.Option("--geometry", metavar="NAME", help="squash, crop or letterbox (images).")
-]
-InputSize = Annotated[int | None, typer.Option("--input-size", metavar="PIXELS", min=1, help="Side of the input.")]
-TrustRemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that a hub model brings.")]
+    from superact.ingest.recipe import Recipe
 
 
 def _units(text: str) -> tuple[str, ...]:
@@ -112,10 +95,10 @@ def _job(
     return Job(opened, loaded, chosen, units, token_budget)
 
 
-def _recipe(methods: str, seed: int, suffix: str, max_rows: int | None) -> Recipe:
-    from superact.ingest.learn import Recipe
+def _recipe(methods: str, seed: int, suffix: str, max_rows: int | None, clusters: int, cls_clusters: int) -> Recipe:
+    from superact.ingest.recipe import Recipe
 
-    return Recipe(tuple(names(methods)), seed, max_rows, suffix)
+    return Recipe(tuple(names(methods)), seed, max_rows, suffix, clusters, cls_clusters)
 
 
 def run(
@@ -130,12 +113,15 @@ def run(
     embeddings: Annotated[
         str, typer.Option("--embeddings", metavar="keep|drop|none", help="Keep, drop after scoring, or never write.")
     ] = "keep",
+    keep: Keep = "selected",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print rows, bytes and files a table, and write nothing.")
     ] = False,
     seed: Seed = 0,
     suffix: Suffix = "",
     max_rows: MaxRows = None,
+    clusters: Clusters = 1000,
+    cls_clusters: ClsClusters = 50,
     token_budget: TokenBudget = 4096,
     device: Device = "auto",
     dtype: Dtype = "float32",
@@ -154,14 +140,19 @@ def run(
 
     Each stage publishes by itself, leaves alone what is there with the same settings, and resumes where it stopped.
     With --embeddings keep, further concept sets need no model; drop removes the embeddings once the scores are there;
-    none never writes them and runs the model three times.
+    none never writes them and runs the model three times. Clusters (kmeans, kmeans-linsep) look at no label; superact eval
+    scores them from the embeddings and stores the activations of those that it selects, unless --keep all stores every
+    one here.
     """
     from superact.store import Warehouse
 
     with extra_packages("superact ingest"):
-        from superact.ingest.pipeline import ingest
+        from superact.ingest.learn import dropped_clusters
+        from superact.ingest.pipeline import check_modes, ingest
+        from superact.ingest.targets import left_to_eval
 
-        recipe = _recipe(methods, seed, suffix, max_rows)
+        recipe = _recipe(methods, seed, suffix, max_rows, clusters, cls_clusters)
+        check_modes(recipe, embeddings, keep)
         job = _job(
             dataset,
             data_root,
@@ -180,14 +171,21 @@ def run(
             trust_remote_code=trust_remote_code,
         )
         if dry_run:
-            _print_estimate(job, recipe, embeddings, format, out, quiet)
+            _print_estimate(job, recipe, embeddings, keep, format, out, quiet)
             return
         note(f"{job.dataset.name} with {job.model.name}, layers {', '.join(map(str, job.layers))}", quiet)
         note(f"--embeddings {embeddings}: {_price(job, embeddings)}", quiet)
+        store = Warehouse(warehouse)
         with progress_line(quiet) as report:
-            done = ingest(Warehouse(warehouse), job, recipe, embeddings=embeddings, replace=replace, progress=report)
+            done = ingest(store, job, recipe, embeddings=embeddings, keep=keep, replace=replace, progress=report)
+        wanted: dict[str, Any] = {**job.keys, "layer": job.layers, "unit": job.units}
+        dropped = dropped_clusters(store, recipe, **wanted)
+        left = left_to_eval(store, keep, **wanted, concept_set=recipe.concept_sets())
     for stage, rows in done.__dict__.items():
-        note(f"{stage}: {rows:,} rows" if rows else f"{stage}: nothing to do, all of it is there", quiet)
+        if rows or not (left and stage == "score"):
+            note(f"{stage}: {rows:,} rows" if rows else f"{stage}: nothing to do, all of it is there", quiet)
+    note_dropped(dropped, quiet)
+    note_left_to_eval(left, quiet)
     note("next: superact eval", quiet)
 
 
@@ -204,20 +202,23 @@ def _price(job: Job, embeddings: str) -> str:
     }.get(embeddings, "unknown")
 
 
-def _print_estimate(job: Job, recipe: Recipe, embeddings: str, format: Any, out: Path | None, quiet: bool) -> None:
+def _print_estimate(
+    job: Job, recipe: Recipe, embeddings: str, keep: str, format: Any, out: Path | None, quiet: bool
+) -> None:
     from superact.cli.output import print_records
     from superact.ingest.estimate import estimate, measure, prices
     from superact.store.files import human
 
     probe = measure(job, recipe)
     schema = {"table": "VARCHAR", "rows": "BIGINT", "bytes": "BIGINT", "files": "BIGINT"}
-    print_records(estimate(job, recipe, embeddings, probe).to_dicts(), schema, format, out)
-    for row in prices(job, recipe, probe).iter_rows(named=True):
+    print_records(estimate(job, recipe, embeddings, probe, keep).to_dicts(), schema, format, out)
+    for row in prices(job, recipe, probe, keep).iter_rows(named=True):
         note(
             f"--embeddings {row['embeddings']}: {human(row['kept_bytes'])} kept, {human(row['peak_bytes'])} at most, "
             f"{row['passes']} forward pass{'es' if row['passes'] > 1 else ''} of about {row['seconds']:.0f} s in all",
             quiet,
         )
+    note_costs(job, recipe, probe, keep, quiet)
 
 
 def extract(
@@ -292,6 +293,8 @@ def learn(
     seed: Seed = 0,
     suffix: Suffix = "",
     max_rows: MaxRows = None,
+    clusters: Clusters = 1000,
+    cls_clusters: ClsClusters = 50,
     device: Device = "auto",
     replace: Replace = False,
     quiet: Quiet = False,
@@ -305,17 +308,19 @@ def learn(
 
     opened = Warehouse.open(warehouse)
     with extra_packages("superact learn"):
+        from superact.ingest.learn import dropped_clusters
         from superact.ingest.learn import learn as run_stage
         from superact.models.base import choose_device
 
-        recipe = _recipe(methods, seed, suffix, max_rows)
+        recipe = _recipe(methods, seed, suffix, max_rows, clusters, cls_clusters)
         found = {
             (str(dict(p.partition.keys)["dataset"]), str(dict(p.partition.keys)["model"]))
             for p in opened.state().select("layer_stats", dataset=dataset, model=model)
         }
         if not found:
             raise BadInput(what="Nothing that matches has been extracted.", remedy="Run `superact extract` first.")
-        rows = 0
+        wanted = None if layers is None else numbers(layers)
+        rows, dropped = 0, []
         with progress_line(quiet) as report:
             for one, other in sorted(found):
                 rows += run_stage(
@@ -323,10 +328,12 @@ def learn(
                     recipe,
                     dataset=one,
                     model=other,
-                    layers=None if layers is None else numbers(layers),
+                    layers=wanted,
                     units=_units(unit),
                     device=str(choose_device(device)),
                     replace=replace,
                     progress=report,
                 )
+                dropped += dropped_clusters(opened, recipe, dataset=one, model=other, layer=wanted, unit=_units(unit))
     note(f"learn: {rows:,} rows" if rows else "learn: nothing to do, all of it is there", quiet)
+    note_dropped(dropped, quiet)

@@ -95,6 +95,21 @@ Model = Annotated[str | None, typer.Option("--model", metavar="SLUG", callback=_
 Layers = Annotated[
     str | None, typer.Option("--layers", "--layer", metavar="NUMBERS", help="These layers only, such as 1,6,12.")
 ]
+Clusters = Annotated[
+    int,
+    typer.Option("--clusters", metavar="NUMBER", min=1, help="Clusters of tokens that kmeans and kmeans-linsep make."),
+]
+ClsClusters = Annotated[
+    int, typer.Option("--cls-clusters", metavar="NUMBER", min=1, help="Clusters of whole samples (unit cls) they make.")
+]
+Keep = Annotated[
+    str,
+    typer.Option(
+        "--keep",
+        metavar="selected|all",
+        help="Activations of clusters that are stored: of those that eval selects for a label, or of all.",
+    ),
+]
 ConceptSet = Annotated[str | None, typer.Option("--concept-set", metavar="SLUG", help="This concept set only.")]
 Unit = Annotated[str | None, typer.Option("--unit", metavar="token|cls", help="This unit only.")]
 

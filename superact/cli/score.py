@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from superact.cli.clusters import note_left_to_eval
 from superact.cli.errors import extra_packages
 from superact.cli.options import (
     WAREHOUSE,
     ConceptSet,
     Dataset,
+    Keep,
     Layers,
     Model,
     Quiet,
@@ -30,12 +32,14 @@ def run(
     concept_set: ConceptSet = None,
     unit: Unit = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    keep: Keep = "selected",
     replace: Replace = False,
     quiet: Quiet = False,
 ) -> None:
     """Score stored embeddings for every concept that matches.
 
-    What is scored already is left alone.
+    What is scored already is left alone. Clusters (kmeans, kmeans-linsep) are scored by superact eval, which stores the
+    activations of those that it selects; with --keep all every one is scored and stored here.
     """
     from superact.store import Warehouse
 
@@ -43,9 +47,13 @@ def run(
     wanted = path_keys(dataset, model, layers, concept_set, unit)
     with extra_packages("superact score"):
         from superact.ingest.score import score
+        from superact.ingest.targets import left_to_eval
         from superact.models.base import choose_device
 
         chosen = choose_device(device)
         with progress_line(quiet) as report:
-            rows = score(opened, replace=replace, device=chosen, progress=report, **wanted)
-    note(f"scored {rows:,} rows of activations" if rows else "nothing to do: every score is there already", quiet)
+            rows = score(opened, replace=replace, device=chosen, keep=keep, progress=report, **wanted)
+        left = left_to_eval(opened, keep, **wanted)
+    there = "every other score" if left else "every score"
+    note(f"scored {rows:,} rows of activations" if rows else f"nothing to do: {there} is there already", quiet)
+    note_left_to_eval(left, quiet)

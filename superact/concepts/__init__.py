@@ -2,6 +2,17 @@
 
 from superact.concepts.avg import MeanPrototype
 from superact.concepts.base import Concept, random_generator
+from superact.concepts.kmeans import Clusters, centre_concepts, cluster, separator_concepts
 from superact.concepts.linsep import fit, fit_many
 
-__all__ = ["Concept", "MeanPrototype", "fit", "fit_many", "random_generator"]
+__all__ = [
+    "Clusters",
+    "Concept",
+    "MeanPrototype",
+    "centre_concepts",
+    "cluster",
+    "fit",
+    "fit_many",
+    "random_generator",
+    "separator_concepts",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from superact.ingest.describe_job import SAMPLES_PER_FILE
 from superact.ingest.extract import EMBEDDING_RATIO
 from superact.ingest.forward import Wanted, run_forward
 from superact.ingest.job import Job, Shard
-from superact.ingest.learn import Recipe
-from superact.ingest.pipeline import EMBEDDINGS, ingest
-from superact.ingest.shards import shard_tokens
+from superact.ingest.pipeline import EMBEDDINGS, check_modes, ingest
+from superact.ingest.recipe import Recipe
 from superact.ingest.targets import ACTIVATION_BYTES
-from superact.ingest.train_rows import IN_MEMORY
 from superact.store import Published, Warehouse
+from superact.store.scratch import IN_MEMORY
+from superact.store.shards import shard_tokens
 
-PROBE_TOKENS, PROBE_SAMPLES, PROBE_LAYERS, PROBE_ROWS = 4096, (16, 128), 4, 512
+PROBE_TOKENS, PROBE_SAMPLES, PROBE_LAYERS, PROBE_ROWS, PROBE_CLUSTERS = 4096, (16, 128), 4, 512, 8
 CHUNK_BYTES = 50
 """Page header and compression frame of one column of a row group, whatever its rows."""
 GROUP_BYTES = 900
@@ -46,13 +46,14 @@ class Probe:
     row_bytes: Rows = field(default_factory=dict)
     group_bytes: Rows = field(default_factory=dict)
     file_bytes: dict[str, float] = field(default_factory=dict)
+    """Of the average file of a table, for those whose files are as large whatever the data."""
     token_label_rows: float = 0.0
     seconds_per_sample: float = 0.0
 
     def bytes(self, table: str, key: tuple[Any, ...], layer: int, rows: int, groups: int) -> float:
         """Bytes of so many rows in so many row groups, by the nearest layer that was probed."""
         nearest = min(self.layers, key=lambda probed: abs(probed - layer))
-        usual = {"embeddings": 0.0, "activations": ACTIVATION_BYTES}[table]
+        usual = {"activations": ACTIVATION_BYTES}.get(table, 0.0)
         each = self.row_bytes.get((table, *key, nearest), usual)
         return rows * each + groups * self.group_bytes.get((table, *key, nearest), GROUP_BYTES)
 
@@ -65,8 +66,8 @@ def measure(job: Job, recipe: Recipe) -> Probe:
     probe = Probe(small.layers)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         warehouse = Warehouse(Path(name))
-        capped = Recipe(recipe.methods, recipe.seed, min(recipe.max_rows or PROBE_ROWS, PROBE_ROWS), recipe.suffix)
-        ingest(warehouse, small, capped)
+        # Sets of clusters are scored, too: their activations are priced whether or not they will be stored.
+        ingest(warehouse, small, _capped(recipe), keep="all")
         state = warehouse.state()
         for published in state.partitions.values():
             _measure(probe, warehouse, published)
@@ -79,6 +80,16 @@ def measure(job: Job, recipe: Recipe) -> Probe:
     run_forward(small, [_Nobody({(layer, unit) for layer in [max(job.layers)] for unit in job.units})])
     probe.seconds_per_sample = (time.perf_counter() - started) / max(1, small.counts.samples)
     return probe
+
+
+def _capped(recipe: Recipe) -> Recipe:
+    """The recipe with few rows and clusters: as many bytes a concept, in a fraction of the time."""
+    return replace(
+        recipe,
+        max_rows=min(recipe.max_rows or PROBE_ROWS, PROBE_ROWS),
+        clusters=min(recipe.clusters, PROBE_CLUSTERS),
+        cls_clusters=min(recipe.cls_clusters, PROBE_CLUSTERS),
+    )
 
 
 class _Nobody:
@@ -123,8 +134,8 @@ def _measure(probe: Probe, warehouse: Warehouse, published: Published) -> None:
     """Split a partition's bytes into those of its rows and those of its row groups and footers."""
     keys = dict(published.partition.keys)
     table = published.partition.table
-    if table in ("embeddings", "activations"):
-        key = (table, keys["unit"], *([keys["concept_set"]] if table == "activations" else []), keys["layer"])
+    if table in ("embeddings", "activations", "concepts"):
+        key = (table, keys["unit"], *([] if table == "embeddings" else [keys["concept_set"]]), keys["layer"])
     else:
         key = (table,)
     data = rows = groups = 0
@@ -141,14 +152,19 @@ def _measure(probe: Probe, warehouse: Warehouse, published: Published) -> None:
         probe.group_bytes[key] = (published.bytes - data) / groups
 
 
-def estimate(job: Job, recipe: Recipe, embeddings: str = "keep", probe: Probe | None = None) -> pl.DataFrame:
+def estimate(
+    job: Job, recipe: Recipe, embeddings: str = "keep", probe: Probe | None = None, keep: str = "selected"
+) -> pl.DataFrame:
     """Rows, bytes and files of every table that an ingest of this job into an empty warehouse leaves: a row a table.
 
     Columns: table String; rows, bytes, files Int64. Rows and files are counted, but for the rows of token_labels, which like
-    all bytes are extrapolated from the probe.
+    all bytes are extrapolated from the probe. A cluster that comes out empty is counted although it will be dropped.
+    What eval adds is not in it: the sets that `keep` leaves to it are priced by `estimate_clusters`.
+    Errors: BadInput as `pipeline.check_modes`.
     """
+    check_modes(recipe, embeddings, keep)
     probe = probe or measure(job, recipe)
-    tables = {**_described(job, probe), **_learned(job, recipe, probe), **_scored(job, recipe, probe)}
+    tables = {**_described(job, probe), **_learned(job, recipe, probe), **_scored(job, recipe, probe, keep)}
     if embeddings == "keep":
         tables["embeddings"] = _embedded(job, probe)
     rows = [(name, *(round(number) for number in numbers)) for name, numbers in sorted(tables.items())]
@@ -157,30 +173,38 @@ def estimate(job: Job, recipe: Recipe, embeddings: str = "keep", probe: Probe | 
     )
 
 
-def prices(job: Job, recipe: Recipe, probe: Probe | None = None) -> pl.DataFrame:
-    """What each embeddings mode costs: a row a mode.
+def prices(job: Job, recipe: Recipe, probe: Probe | None = None, keep: str = "selected") -> pl.DataFrame:
+    """What each embeddings mode costs: a row a mode that can be had with this recipe.
 
     Columns: embeddings String; kept_bytes and peak_bytes Int64, of all tables; passes Int64, forward passes over the data;
     seconds Float64, about what those take on this machine.
     """
     probe = probe or measure(job, recipe)
-    rest = int(estimate(job, recipe, "none", probe)["bytes"].sum())
-    held = round(_embedded(job, probe)[1])
-    per_sample = job.counts.content / max(1, job.counts.samples)
-    train = {"token": int(per_sample * len(job.train)), "cls": len(job.train)}
-    scratch = 4 * job.model.width * len(job.layers) * sum(train[unit] for unit in job.units)
-    scratch = scratch if scratch > IN_MEMORY else 0
+    tables = {name: size for name, _, size, _ in estimate(job, recipe, "keep", probe, keep).iter_rows()}
+    held = tables.pop("embeddings")
+    rest = sum(tables.values())
+    # Train rows lie on the disk while concepts are learned: one (layer, unit) at a time, with none all of them.
+    each = [4 * job.model.width * train_rows(job, unit) for unit in job.units]
+    largest, together = (size if size > IN_MEMORY else 0 for size in (max(each), sum(each) * len(job.layers)))
+    most = held + max(rest, rest - tables.get("activations", 0) + largest)
     forward = probe.seconds_per_sample * job.counts.samples
     share = len(job.train) / max(1, len(job.samples))
     costs = {
-        "keep": (rest + held, rest + held, 1, forward),
-        "drop": (rest, rest + held, 1, forward),
+        "keep": (rest + held, most, 1, forward),
+        "drop": (rest, most, 1, forward),
         # Learning looks at the shards that have a train sample: all of them in most datasets, at least their share.
-        "none": (rest, rest + scratch, 3, forward * (2 + max(share, 1.0 if job.counts.shards < 100 else share))),
+        "none": (rest, rest + together, 3, forward * (2 + max(share, 1.0 if job.counts.shards < 100 else share))),
     }
     schema = {"embeddings": pl.String, "kept_bytes": pl.Int64, "peak_bytes": pl.Int64, "passes": pl.Int64}
-    rows = [(mode, *costs[mode]) for mode in EMBEDDINGS]
+    modes = ("keep",) if recipe.unsupervised and keep != "all" else EMBEDDINGS
+    rows = [(mode, *costs[mode]) for mode in modes]
     return pl.DataFrame(rows, schema=schema | {"seconds": pl.Float64}, orient="row")
+
+
+def train_rows(job: Job, unit: str) -> int:
+    """Train rows of a unit, about: the content tokens of the average sample times the train samples."""
+    each = job.counts.content / max(1, job.counts.samples) if unit == "token" else 1
+    return int(each * len(job.train))
 
 
 Numbers = tuple[float, float, float]  # rows, bytes, files
@@ -216,28 +240,43 @@ def _embedded(job: Job, probe: Probe) -> Numbers:
 
 
 def _learned(job: Job, recipe: Recipe, probe: Probe) -> dict[str, Numbers]:
-    """layer_stats, concept_sets and concepts: small files, each as large as those of the probe."""
+    """layer_stats and concept_sets: small files, each as large as those of the probe; and concepts, a row a vector."""
     pairs = len(job.layers) * len(job.units)
     sets = pairs * len(recipe.methods)
+    rows = size = 0.0
+    for unit in job.units:
+        for method in recipe.methods:
+            clustered = method in recipe.unsupervised
+            n = clusters(job, recipe, unit) if clustered else len(job.dataset.labels)
+            for layer in job.layers:
+                rows, size = rows + n, size + probe.bytes("concepts", (unit, recipe.concept_set(method)), layer, n, 1)
     return {
         "layer_stats": (pairs, pairs * probe.file_bytes["layer_stats"], pairs),
         "concept_sets": (sets, sets * probe.file_bytes["concept_sets"], sets),
-        "concepts": (sets * len(job.dataset.labels), sets * probe.file_bytes["concepts"], sets),
+        "concepts": (rows, size, sets),
     }
 
 
-def _scored(job: Job, recipe: Recipe, probe: Probe) -> dict[str, Numbers]:
+def clusters(job: Job, recipe: Recipe, unit: str) -> int:
+    """Clusters of a unit at most: what the recipe asks for, or a cluster a train row."""
+    return min(recipe.k(unit), train_rows(job, unit))
+
+
+def _scored(job: Job, recipe: Recipe, probe: Probe, keep: str) -> dict[str, Numbers]:
     rows = size = files = 0.0
     for unit in job.units:
         n = job.counts.rows(unit)
         for method in recipe.methods:
-            concepts = len(_learnable(job, unit, method))
+            clustered = method in recipe.unsupervised
+            if clustered and keep != "all":
+                continue
+            concepts = clusters(job, recipe, unit) if clustered else len(_learnable(job, unit, method))
             cuts = max(1, -(-n // shard_tokens(concepts)))
             key = (unit, recipe.concept_set(method))
             for layer in job.layers:
                 rows, files = rows + n * concepts, files + cuts
                 size += probe.bytes("activations", key, layer, n * concepts, cuts * concepts)
-    return {"activations": (rows, size, files)}
+    return {"activations": (rows, size, files)} if files else {}
 
 
 def _learnable(job: Job, unit: str, method: str) -> set[str]:

@@ -1,95 +1,36 @@
 """Stage learn: embeddings, labels and layer statistics in; tables `concept_sets` and `concepts` out.
 
-Only train rows are read. A label without any token label (most people's data) lends its token-level positives from the samples
-that carry it: every content token of a positive train sample.
+Only train rows are read, and clusters are made of them without a look at any label. A label without any token label (most
+people's data) lends its token-level positives from the samples that carry it: every content token of a positive train sample.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from superact.concepts import Concept, MeanPrototype, fit
 from superact.errors import BadInput
+from superact.ingest.concept_rows import SUPERVISED
 from superact.ingest.describe import arrow, write_small
 from superact.ingest.forward import Wanted, run_forward
-from superact.ingest.identity import base, by_label
+from superact.ingest.identity import base, by_label, digest
 from superact.ingest.job import Job, Shard
 from superact.ingest.outbox import Outbox
+from superact.ingest.recipe import METHODS, Recipe
 from superact.ingest.sources import needed, read_stats, stored_blocks
-from superact.ingest.train_rows import TrainRows, row_matrix, train_rows
+from superact.ingest.teach import N_EMPTY, Lesson, teach
+from superact.ingest.train_rows import TrainRows, train_rows
 from superact.store import Run, Warehouse
-from superact.store.layout import check_slug
-from superact.store.rows import optional_lists
 from superact.store.staging import StagedPartition
 
+__all__ = ["Recipe", "dropped_clusters", "learn", "unlearned"]
+
 Array = np.ndarray[Any, Any]
-
-METHODS = {"avg": "cosine", "linsep": "signed_distance"}
-"""The methods learned here and the score each is judged by."""
-
-LINSEP = {"batch_size": 64, "max_epochs": 1000, "learning_rate": 1e-3, "weight_decay": 1e-4, "stop_f1": 0.99}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How concepts are learned. `suffix` names a second set of the same method (another seed): linsep-seed1."""
-
-    methods: tuple[str, ...] = ("avg", "linsep")
-    seed: int = 0
-    max_rows: int | None = None
-    suffix: str = ""
-
-    def __post_init__(self) -> None:
-        for method in self.methods:
-            if method not in METHODS:
-                raise BadInput(what=f"{method!r} is not a method.", remedy=f"Choose among {', '.join(METHODS)}.")
-
-    def concept_set(self, method: str) -> str:
-        """Path key of the set of a method."""
-        return check_slug(f"{method}-{self.suffix}" if self.suffix else method, "concept set")
-
-    def hyperparameters(self, method: str) -> dict[str, Any]:
-        """What the vectors of a method depend on beside the rows."""
-        return {} if method == "avg" else {**LINSEP, "max_rows": self.max_rows}
-
-
-@dataclass
-class Lesson:
-    """One (layer, unit) to learn: its statistics, its rows, and the partitions of the methods still to be learned."""
-
-    layer: int
-    unit: str
-    mean: Array
-    rms: float
-    rows: TrainRows
-    parts: dict[str, StagedPartition]
-    matrix: Array | None = None
-
-    @property
-    def todo(self) -> list[str]:
-        """Methods that are neither published nor staged."""
-        return [method for method, part in self.parts.items() if not part.current and 0 not in part.done]
-
-    @property
-    def current(self) -> bool:
-        """True when every method is published."""
-        return all(part.current for part in self.parts.values())
-
-    def open_matrix(self, warehouse: Warehouse, together: int = 1) -> Array:
-        """Make room for the rows; see `row_matrix`."""
-        self.matrix = row_matrix(warehouse, len(self.rows.sample), len(self.mean), together)
-        return self.matrix
-
-    def normalise(self, rows: torch.Tensor) -> torch.Tensor:
-        """Xhat of raw rows, float32, where the rows are."""
-        mean = torch.from_numpy(self.mean).to(rows.device)
-        return (rows.float() - mean) / self.rms
 
 
 class RowCollector:
@@ -163,6 +104,8 @@ def learn(
         lessons = _lessons(warehouse, run, recipe, dataset, model, layers, units)
         todo = [lesson for lesson in lessons if lesson.todo]
         run.provenance = {"device": device, "lessons": len(todo)}
+        if recipe.unsupervised:
+            run.provenance["scikit-learn"] = version("scikit-learn")
         if job is not None:
             _learn_from_forward(warehouse, recipe, job, todo, device, progress)
         else:
@@ -170,7 +113,7 @@ def learn(
                 if progress:
                     progress(f"learn layer {lesson.layer} {lesson.unit}", number, len(todo))
                 _fill(warehouse, run, lesson, dataset, model)
-                _teach(recipe, lesson, device)
+                teach(recipe, lesson, device)
         document = run.publish()
     return sum(entry["rows"] for entry in document["partitions"]) if document else 0
 
@@ -182,6 +125,28 @@ def unlearned(
     with warehouse.run("learn") as run:
         lessons = _lessons(warehouse, run, recipe, dataset, model, layers, units)
         return {(lesson.layer, lesson.unit) for lesson in lessons if not lesson.current}
+
+
+class Dropped(NamedTuple):
+    """Clusters of one set that were asked for and are not there, because no train row is nearest to them."""
+
+    concept_set: str
+    layer: int
+    unit: str
+    empty: int
+    asked: int
+
+
+def dropped_clusters(warehouse: Warehouse, recipe: Recipe, **wanted: Any) -> list[Dropped]:
+    """Where the published sets of a recipe that match `wanted` (path keys) have fewer clusters than were asked for."""
+    names = recipe.concept_sets(recipe.unsupervised)
+    found = []
+    for published in warehouse.state().select("concepts", **wanted, concept_set=names):
+        if empty := published.meta.get(N_EMPTY, 0):
+            keys = dict(published.partition.keys)
+            where = (str(keys["concept_set"]), int(keys["layer"]), str(keys["unit"]))
+            found.append(Dropped(*where, empty, published.identity["k"]))
+    return sorted(found)
 
 
 def _lessons(
@@ -207,6 +172,8 @@ def _lessons(
         parts = {method: _declare(run, recipe, method, stats.hash, rows[unit], keys) for method in recipe.methods}
         for part in parts.values():
             part.meta["width"] = len(mean)
+            for staged in part.done.values():
+                part.meta.update(staged.note)
         lessons.append(Lesson(layer, unit, mean, rms, rows[unit], parts))
     return lessons
 
@@ -217,17 +184,21 @@ def _declare(
     """Declare the concepts partition of a method, and write its concept_sets row."""
     keys = {**keys, "concept_set": recipe.concept_set(method)}
     seed = None if method == "avg" else recipe.seed
-    settings = recipe.hyperparameters(method)
+    settings = recipe.hyperparameters(method, str(keys["unit"]))
     facts = {**base("learn"), "method": method, "seed": seed, **settings}
+    supervised = method in SUPERVISED
     about = {
         "method": [method],
-        "supervised": [True],
+        "supervised": [supervised],
         "score": [METHODS[method]],
+        "k": [settings.get("k")],
         "seed": [seed],
         "hyperparameters": [json.dumps(settings, sort_keys=True)],
     }
     write_small(run, "concept_sets", facts, arrow("concept_sets", **about), **keys)
-    return run.partition("concepts", {**facts, "input:layer_stats": stats_hash, **by_label(rows.digests())}, **keys)
+    # Clusters know no label: one more, or another's rows, leaves them as they are.
+    learned_from = by_label(rows.digests()) if supervised else {"train_rows": digest(rows.sample, rows.token)}
+    return run.partition("concepts", {**facts, "input:layer_stats": stats_hash, **learned_from}, **keys)
 
 
 def _fill(warehouse: Warehouse, run: Run, lesson: Lesson, dataset: str, model: str) -> None:
@@ -268,39 +239,4 @@ def _learn_from_forward(
     for number, lesson in enumerate(todo):
         if progress:
             progress(f"learn layer {lesson.layer} {lesson.unit}", number, len(todo))
-        _teach(recipe, lesson, device)
-
-
-def _teach(recipe: Recipe, lesson: Lesson, device: str) -> None:
-    """Learn what is missing of a lesson and stage it."""
-    assert lesson.matrix is not None
-    rows, positives = lesson.matrix, lesson.rows.positives
-    for method in lesson.todo:
-        if method == "avg":
-            concepts = _prototypes(rows, positives)
-        else:
-            concepts = [
-                fit(rows, numbers, concept=label, seed=recipe.seed, device=device, max_rows=recipe.max_rows)
-                for label, numbers in positives.items()
-            ]
-        lesson.parts[method].write(0, [concept_rows(method, concepts)])
-    lesson.matrix = None
-
-
-def _prototypes(rows: Array, positives: dict[str, Array]) -> list[Concept]:
-    prototypes = MeanPrototype(list(positives), rows.shape[1])
-    block = 64 * 1024
-    for start in range(0, len(rows), block):
-        bounds = [np.searchsorted(numbers, [start, start + block]) for numbers in positives.values()]
-        members = [numbers[a:b] - start for numbers, (a, b) in zip(positives.values(), bounds, strict=True)]
-        prototypes.add(rows[start : start + block], members)
-    return prototypes.finish()
-
-
-def concept_rows(method: str, concepts: list[Concept]) -> Any:
-    """Rows of table concepts, in name order."""
-    ordered = sorted(concepts, key=lambda concept: concept.concept.encode())
-    columns: dict[str, Any] = {"method": [method] * len(ordered), "vector": optional_lists([c.vector for c in ordered])}
-    for name in ("concept", "bias", "norm", "n_positive", "n_negative", "epochs", "train_f1", "seed", "status"):
-        columns[name] = [getattr(concept, name) for concept in ordered]
-    return arrow("concepts", **columns)
+        teach(recipe, lesson, device)

@@ -3,6 +3,8 @@
 `keep`  embeddings stay in the warehouse: further concept sets need no model.
 `drop`  they are written, used, and removed once the scores are there: the disk is needed for a while.
 `none`  they are never written: learn and score run the model again, two more forward passes.
+
+Unsupervised sets are scored by eval from the embeddings, and go with `drop` and `none` only where all their scores are kept.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from superact.ingest.extract import extract
 from superact.ingest.job import Job
 from superact.ingest.learn import Recipe, learn, unlearned
 from superact.ingest.score import score, unscored
+from superact.ingest.targets import check_keep
 from superact.store import Warehouse
 
 EMBEDDINGS = ("keep", "drop", "none")
@@ -38,36 +41,55 @@ def ingest(
     recipe: Recipe,
     *,
     embeddings: str = "keep",
+    keep: str = "selected",
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Ingested:
     """Run the three stages for a job; each publishes by itself, skips what is there, and resumes what was begun.
 
-    Errors: BadInput for an unknown embeddings mode, and what the stages raise.
+    `keep` is that of `score`. Errors: BadInput as `check_modes`, and what the stages raise.
     """
-    if embeddings not in EMBEDDINGS:
-        raise BadInput(what=f"--embeddings {embeddings!r} is unknown.", remedy=f"Choose {', '.join(EMBEDDINGS)}.")
+    check_modes(recipe, embeddings, keep)
     described, todo = 0, job
     if embeddings == "drop" and not replace:
-        described, todo = _unfinished(warehouse, job, recipe)
+        described, todo = _unfinished(warehouse, job, recipe, keep)
     done = Ingested(0, 0, 0)
     if todo.layers:
-        done = _run_stages(warehouse, todo, recipe, embeddings != "none", replace, progress)
+        done = _run_stages(warehouse, todo, recipe, embeddings != "none", keep, replace, progress)
     if embeddings == "drop":
         drop_embeddings(warehouse, job)
     return Ingested(described + done.extract, done.learn, done.score)
 
 
+def check_modes(recipe: Recipe, embeddings: str, keep: str) -> None:
+    """Raise BadInput for an unknown mode, and for sets that eval could not score because the embeddings are gone by then."""
+    if embeddings not in EMBEDDINGS:
+        raise BadInput(what=f"--embeddings {embeddings!r} is unknown.", remedy=f"Choose {', '.join(EMBEDDINGS)}.")
+    check_keep(keep)
+    if recipe.unsupervised and embeddings != "keep" and keep != "all":
+        raise BadInput(
+            what=f"{' and '.join(recipe.unsupervised)} cannot be scored with --embeddings {embeddings}: `superact eval` scores "
+            "clusters from the embeddings.",
+            remedy="Use --embeddings keep, or store every activation with --keep all.",
+        )
+
+
 def _run_stages(
-    warehouse: Warehouse, job: Job, recipe: Recipe, keep: bool, replace: bool, progress: Progress | None
+    warehouse: Warehouse,
+    job: Job,
+    recipe: Recipe,
+    keep_embeddings: bool,
+    keep: str,
+    replace: bool,
+    progress: Progress | None,
 ) -> Ingested:
     report = (lambda i, n: progress(f"extract {job.dataset.name}", i, n)) if progress else None
-    extracted = extract(warehouse, job, keep_embeddings=keep, replace=replace, progress=report)
+    extracted = extract(warehouse, job, keep_embeddings=keep_embeddings, replace=replace, progress=report)
     again = None if _stored(warehouse, job) else job
     device = str(job.model.device)
     shared: dict[str, Any] = {"job": again, "replace": replace, "device": device, "progress": progress}
     learned = learn(warehouse, recipe, **_wanted(job), **shared)
-    return Ingested(extracted, learned, score(warehouse, **_scored(job, recipe), **shared))
+    return Ingested(extracted, learned, score(warehouse, keep=keep, **_scored(job, recipe), **shared))
 
 
 def _wanted(job: Job) -> dict[str, Any]:
@@ -77,8 +99,7 @@ def _wanted(job: Job) -> dict[str, Any]:
 
 def _scored(job: Job, recipe: Recipe) -> dict[str, Any]:
     """The same, as path keys, with the concept sets of the recipe."""
-    names = {recipe.concept_set(method) for method in recipe.methods}
-    return {**job.keys, "layer": job.layers, "unit": job.units, "concept_set": names}
+    return {**job.keys, "layer": job.layers, "unit": job.units, "concept_set": recipe.concept_sets()}
 
 
 def drop_embeddings(warehouse: Warehouse, job: Job) -> int:
@@ -100,7 +121,7 @@ def _stored(warehouse: Warehouse, job: Job) -> bool:
     return True
 
 
-def _unfinished(warehouse: Warehouse, job: Job, recipe: Recipe) -> tuple[int, Job]:
+def _unfinished(warehouse: Warehouse, job: Job, recipe: Recipe, keep: str) -> tuple[int, Job]:
     """The job without the layers whose embeddings are not needed any more: statistics, concepts and scores are published.
 
     The labels are brought up to date first, since a new one reopens every layer; the rows written for it are returned, too.
@@ -118,7 +139,7 @@ def _unfinished(warehouse: Warehouse, job: Job, recipe: Recipe) -> tuple[int, Jo
     open_layers = {layer for layer, _ in unlearned(warehouse, recipe, **_wanted(part))}
     learned = _narrowed(job, [layer for layer in known if layer not in open_layers])
     if learned.layers:
-        open_layers |= {layer for layer, _ in unscored(warehouse, **_scored(learned, recipe))}
+        open_layers |= {layer for layer, _ in unscored(warehouse, keep=keep, **_scored(learned, recipe))}
     finished = set(known) - open_layers
     return described, _narrowed(job, [layer for layer in job.layers if layer not in finished])
 

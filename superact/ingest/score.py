@@ -1,7 +1,8 @@
 """Stage score: tables `embeddings`, `layer_stats`, `concepts` in, table `activations` out.
 
 Each (layer, unit) is scored for all wanted concept sets in one matrix product, a file's worth of tokens at a time. Rows that a
-forward pass yields directly (`--embeddings none`) go through the same buffers.
+forward pass yields directly (`--embeddings none`) go through the same buffers. Unsupervised sets (clusters) have so many
+concepts that eval scores them in passing and stores what it selects; here they are scored when all is to be kept.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from superact.ingest.forward import Wanted, run_forward
 from superact.ingest.job import Job, Shard
 from superact.ingest.outbox import Outbox
 from superact.ingest.sources import needed, stored_blocks
-from superact.ingest.targets import ACTIVATION_BYTES, Array, Target, targets
+from superact.ingest.targets import ACTIVATION_BYTES, Array, Target, check_keep, targets
 from superact.store import Run, Warehouse
 from superact.store.files import check_free
 
@@ -32,17 +33,20 @@ def score(
     replace: bool = False,
     device: torch.device | str = "cpu",
     job: Job | None = None,
+    keep: str = "selected",
     progress: Progress | None = None,
     **wanted: Any,
 ) -> int:
     """Score hidden states for every concept set that matches `wanted` (dataset, model, layer, concept_set, unit).
 
     They come from the embeddings table; where it was not kept, from a forward pass over `job` (on the model's device).
-    Returns the rows published; 0 when everything was there already.
-    Errors: MissingTable, NonFinite, IdentityMismatch, NotEnoughDisk.
+    With `keep` `selected` unsupervised sets are left out: eval scores them, and stores the concepts that it selects; with
+    `all` every activation is stored. Returns the rows published; 0 when everything was there already, or left out.
+    Errors: MissingTable, NonFinite, IdentityMismatch, NotEnoughDisk, BadInput for another `keep`.
     """
+    check_keep(keep)
     with warehouse.run("score", replace=replace) as run:
-        todo = targets(run, warehouse, job.model.device if job else device, **wanted)
+        todo = targets(run, warehouse, job.model.device if job else device, keep, **wanted)
         if job is not None:
             _score_forward(run, job, todo, progress)
         else:
@@ -51,10 +55,10 @@ def score(
     return sum(entry["rows"] for entry in document["partitions"]) if document else 0
 
 
-def unscored(warehouse: Warehouse, **wanted: Any) -> set[Wanted]:
+def unscored(warehouse: Warehouse, *, keep: str = "selected", **wanted: Any) -> set[Wanted]:
     """The (layer, unit) for which `score` would have something to publish."""
     with warehouse.run("score") as run:
-        return {(target.layer, target.unit) for target in targets(run, warehouse, "cpu", **wanted)}
+        return {(target.layer, target.unit) for target in targets(run, warehouse, "cpu", keep, **wanted)}
 
 
 def _score_stored(run: Run, todo: list[Target], device: torch.device | str, progress: Progress | None) -> None:

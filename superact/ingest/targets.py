@@ -9,17 +9,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from superact.errors import MissingTable, NonFinite
+from superact.errors import BadInput, MissingTable, NonFinite
 from superact.ingest.identity import base, by_label, digest
 from superact.ingest.scorer import Scorer, Vectors
-from superact.ingest.shards import SCORE_BYTES, shard_tokens
-from superact.ingest.sources import Block, needed, read_stats
-from superact.store import Published, Run, Warehouse
+from superact.ingest.sources import Block, frame, needed, read_stats
+from superact.store import Published, Run, State, Warehouse
 from superact.store.rows import activation_rows
+from superact.store.shards import SCORE_BYTES, shard_tokens
 from superact.store.staging import StagedPartition
 
 ACTIVATION_BYTES = 7.5
 """Bytes on disk of a row of table activations, at most (contract, section 2)."""
+
+KEEP = ("selected", "all")
+"""Which activations of unsupervised sets are stored: by score all of them, or by eval those of selected concepts."""
 
 Array = np.ndarray[Any, Any]
 
@@ -159,17 +162,42 @@ def read_vectors(warehouse: Warehouse, concepts: Published, name: str) -> Vector
     return Vectors(name, [row["concept"] for row in good], vectors, np.array([row["bias"] for row in good]))
 
 
-def targets(run: Run, warehouse: Warehouse, device: torch.device | str, **wanted: Any) -> list[Target]:
+def check_keep(keep: str) -> None:
+    """Raise BadInput for what is not among KEEP."""
+    if keep not in KEEP:
+        raise BadInput(what=f"--keep {keep!r} is unknown.", remedy=f"Choose {' or '.join(KEEP)}.")
+
+
+def supervised(warehouse: Warehouse, state: State, concepts: Published) -> bool:
+    """What table concept_sets says of a concepts partition. Errors: MissingTable."""
+    keys = dict(concepts.partition.keys)
+    published = needed(warehouse, state, "score", "concept_sets", **keys)
+    return bool(frame(warehouse, published, ["supervised"])["supervised"].item())
+
+
+def left_to_eval(warehouse: Warehouse, keep: str = "selected", **wanted: Any) -> list[str]:
+    """Names of the concept sets that match and that `score` leaves to eval: the unsupervised ones, unless all are kept."""
+    state = warehouse.state()
+    found = state.select("concepts", **wanted) if keep == "selected" else []
+    unsupervised = (p for p in found if not supervised(warehouse, state, p))
+    return sorted({str(dict(concepts.partition.keys)["concept_set"]) for concepts in unsupervised})
+
+
+def targets(
+    run: Run, warehouse: Warehouse, device: torch.device | str, keep: str = "selected", **wanted: Any
+) -> list[Target]:
     """What is still to be scored: every (layer, unit) with concepts that match, its partitions declared in `run`.
 
-    Errors: MissingTable where no concept set matches.
+    Unsupervised sets are among them when `keep` is `all`. Errors: MissingTable where no concept set matches.
     """
     state = run.state
+    matching = state.select("concepts", **wanted)
     groups: dict[tuple[Any, ...], list[Published]] = {}
-    for concepts in state.select("concepts", **wanted):
-        keys = dict(concepts.partition.keys)
-        groups.setdefault((keys["dataset"], keys["model"], keys["layer"], keys["unit"]), []).append(concepts)
-    if not groups:
+    for concepts in matching:
+        if keep == "all" or supervised(warehouse, state, concepts):
+            keys = dict(concepts.partition.keys)
+            groups.setdefault((keys["dataset"], keys["model"], keys["layer"], keys["unit"]), []).append(concepts)
+    if not matching:
         where = ", ".join(f"{name} {value}" for name, value in wanted.items() if value is not None) or "anything"
         raise MissingTable(
             stage="score", table="concepts", where=where, warehouse=warehouse.root, command="superact learn"

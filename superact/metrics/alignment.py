@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from superact.errors import NonFinite
 from superact.metrics.dense import row_keys
 from superact.metrics.embeddings import Block, Embeddings
 from superact.metrics.partition import query
@@ -35,12 +36,16 @@ class Alignment:
     dtype = np.float64
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, embeddings: Embeddings, labels: list[str], measure: str
+        self, connection: duckdb.DuckDBPyConnection, embeddings: Embeddings, labels: list[str], measure: str, layer: int
     ) -> None:
         self._connection, self._embeddings, self._labels, self._measure = connection, embeddings, labels, measure
+        self._layer = layer
 
     def files(self) -> Iterator[list[pa.Table]]:
-        """Row groups (label, sample, token, global_cosine, local_cosine) of one file after the other; at least one file."""
+        """Row groups (label, sample, token, global_cosine, local_cosine) of one file after the other; at least one file.
+
+        Errors: NonFinite.
+        """
         vectors = self._global_vectors()
         held: list[list[tuple[Array, ...]]] = [[] for _ in self._labels]
         rows, written = 0, False
@@ -58,9 +63,17 @@ class Alignment:
         """The normalised weighted sum of xhat over the train and cal superactivators of every label: float64 [L, d]."""
         sums = np.zeros((len(self._labels), self._embeddings.width))
         for block in self._embeddings:
+            self._check(block)
             weights, _ = self._weights(block)
             sums += weights @ block.xhat
         return _normalised(sums)
+
+    def _check(self, block: Block) -> None:
+        """Raise NonFinite: one such token would make every cosine NaN, by a weight of 0, too."""
+        finite = np.isfinite(block.xhat).all(axis=1)
+        if not finite.all():
+            sample = int(block.sample[np.argmin(finite)])
+            raise NonFinite(kind="stored hidden state", layer=self._layer, sample=sample)
 
     def _weights(self, block: Block) -> tuple[Array, Array]:
         """Global and local weight of every (label, row) of a block, float64 [L, n]; 0 where it is no superactivator."""

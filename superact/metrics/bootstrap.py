@@ -68,6 +68,12 @@ def weighted_f1(n: int, seed: int, outcomes: Mapping[str, Outcomes], replicates:
     return {name: np.concatenate(blocks) for name, blocks in found.items()}
 
 
+def sample_f1(n: int, rows: Outcomes) -> float:
+    """The weighted F1 of the n test samples themselves, around which the replicates scatter; there must be a positive."""
+    _, counted = _with_positives(("", rows))
+    return float(_weighted_f1(np.ones((1, n), dtype=np.float32), counted)[0])
+
+
 def _with_positives(item: tuple[str, Outcomes]) -> tuple[str, Outcomes]:
     """Drop labels without a positive, and count the others from 0."""
     name, rows = item

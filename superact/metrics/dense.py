@@ -152,7 +152,8 @@ class DenseScores:
     def _first_pass(self, wanted: Array, scores: Array, writer: SampleScoreWriter | None) -> None:
         vectors, embeddings = self._open()
         for block in embeddings:
-            found = vectors.scores(vectors.dots(block), block, self._layer.measure)
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused, not warned of
+                found = vectors.scores(vectors.dots(block), block, self._layer.measure)
             self._check(found, block)
             keys = row_keys(block.sample, block.token)
             first, last = np.searchsorted(wanted, [keys[0], keys[-1] + 1])

@@ -23,7 +23,7 @@ from superact.metrics.evaluation import Evaluation
 from superact.metrics.layers import summarise_group
 from superact.metrics.localize import localize_layer
 from superact.metrics.partition import BATCH_ROWS, evaluation_connection
-from superact.metrics.plan import STAGES, Keys, Layer, Protocol, declare, plan_layer, wanted_sets
+from superact.metrics.plan import STAGES, Keys, Layer, Protocol, declare, plan_layer, wanted_sets, with_labels
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
 from superact.store.manifest import Document
@@ -60,7 +60,8 @@ def evaluate(
         verified = VerifiedFiles(cache_path("verified.json"))
         with evaluation_connection(threads) as connection:
             evaluation = Evaluation(run, protocol, verified, connection, batch_rows)
-            groups = group_sets(wanted_sets(run, evaluation.paths, **wanted))
+            found = wanted_sets(run, evaluation.paths, **wanted)
+            groups = group_sets(with_labels(run, evaluation.paths, found, protocol.labels))
             done, total = 0, sum(len(sets) for sets in groups)
             for sets in groups:
                 if progress:

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from superact.metrics.partition import BATCH_ROWS, bind, hold_query, pieces, query
 from superact.metrics.plan import DATASET_TABLES, MODEL_TABLES, Layer, Protocol, needed, published_by
-from superact.query.names import unknown
 from superact.store import Published, Run
 from superact.store.files import VerifiedFiles
 from superact.store.staging import StagedPartition
@@ -32,10 +31,7 @@ class Evaluation:
 
     def paths(self, published: Published) -> list[Path]:
         """Files of a partition, each hashed (or known to be whole) before it is read. Errors: Damaged."""
-        root = self.run.warehouse.root
-        for file in published.files:
-            self.verified.check(root / file.path, file.sha256, file.bytes)
-        return [root / file.path for file in published.files]
+        return whole_files(self.run.warehouse.root, published, self.verified)
 
     def bind(self, table: str, **keys: str | int) -> None:
         """Bind the published partition of a table. Errors: MissingTable, Damaged."""
@@ -63,13 +59,9 @@ class Evaluation:
         self._bound = ()
 
     def _narrow_labels(self, labels: tuple[str, ...]) -> None:
-        """Evaluate no other labels. Errors: BadInput for one that the dataset does not evaluate."""
+        """Evaluate no other labels."""
         rows = self.connection.sql("FROM labels").to_arrow_table()
-        known = [row["label"] for row in rows.to_pylist() if row["evaluated"]]
-        for label in labels:
-            if label not in known:
-                raise unknown("evaluated label", label, known)
-        evaluated = pa.array([label in labels for label in rows["label"].to_pylist()])
+        evaluated = pa.array([row["evaluated"] and row["label"] in labels for row in rows.to_pylist()])
         position = rows.column_names.index("evaluated")
         hold_query(self.connection, "labels", rows.set_column(position, "evaluated", evaluated))
 
@@ -113,6 +105,13 @@ class Evaluation:
         if not part.current:
             for shard, rows in enumerate(pieces(self.connection, table)):
                 part.write(shard, [stamped(rows, layer.method, self.run.id)])
+
+
+def whole_files(root: Path, published: Published, verified: VerifiedFiles) -> list[Path]:
+    """Files of a partition of the warehouse at `root`, each hashed, or known to be whole. Errors: Damaged."""
+    for file in published.files:
+        verified.check(root / file.path, file.sha256, file.bytes)
+    return [root / file.path for file in published.files]
 
 
 def stamped(rows: pa.Table, method: str, run: str) -> pa.Table:

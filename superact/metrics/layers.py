@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -66,17 +67,25 @@ def outcomes_of(evaluation: Evaluation, layers: Sequence[Layer]) -> Iterator[Row
 
     layer_selection is held; selection and sample_scores of each layer are bound in turn.
     """
-    connection = evaluation.connection
-    chosen = connection.sql("SELECT detector, label, layer FROM layer_selection").to_arrow_table()
-    best: dict[str, list[pa.Table]] = {}
-    for layer in layers:
+
+    def bind_layer(layer: Layer) -> None:
         evaluation.bind_dataset(layer)
         evaluation.bind_of(layer, "selection", "sample_scores")
+
+    return read_outcomes(evaluation.connection, {layer.number: partial(bind_layer, layer) for layer in layers})
+
+
+def read_outcomes(connection: duckdb.DuckDBPyConnection, layers: Mapping[int, Callable[[], None]]) -> Iterator[Rows]:
+    """As `outcomes_of`, where each layer comes with what binds its selection, sample_scores, samples and sample_labels."""
+    chosen = connection.sql("SELECT detector, label, layer FROM layer_selection").to_arrow_table()
+    best: dict[str, list[pa.Table]] = {}
+    for layer, bind_layer in layers.items():
+        bind_layer()
         found: Rows = {}
         for detector in chosen["detector"].unique().to_pylist():
             rows = query(connection, "outcomes", detector=detector)
-            found["fixed", layer.number, detector] = rows
-            own = chosen.filter((pc.field("detector") == detector) & (pc.field("layer") == layer.number))
+            found["fixed", layer, detector] = rows
+            own = chosen.filter((pc.field("detector") == detector) & (pc.field("layer") == layer))
             kept = rows.filter(pc.is_in(rows["label"], value_set=own["label"].combine_chunks()))
             best.setdefault(detector, []).append(kept)
         yield found

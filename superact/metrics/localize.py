@@ -59,7 +59,7 @@ def _align(evaluation: Evaluation, layer: Layer, labels: pa.Table) -> None:
     embeddings = Embeddings(
         paths(layer.sources["embeddings"]), paths(layer.sources["layer_stats"])[0], Alignment.dtype, None
     )
-    alignment = Alignment(evaluation.connection, embeddings, names, layer.measure)
+    alignment = Alignment(evaluation.connection, embeddings, names, layer.measure, layer.number)
     for shard, groups in enumerate(alignment.files()):
         part.write(shard, groups)
 

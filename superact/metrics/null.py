@@ -29,6 +29,7 @@ from superact.metrics.plan import (
     summary_identity,
     wanted_sets,
     widest,
+    with_labels,
 )
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
@@ -58,7 +59,8 @@ def evaluate_null(
         verified = VerifiedFiles(cache_path("verified.json"))
         with evaluation_connection(threads) as connection:
             evaluation = Evaluation(run, protocol, verified, connection, batch_rows)
-            groups = group_sets(wanted_sets(run, evaluation.paths, **wanted))
+            found = wanted_sets(run, evaluation.paths, **wanted)
+            groups = group_sets(with_labels(run, evaluation.paths, found, protocol.labels))
             for number, sets in enumerate(groups):
                 if progress:
                     progress(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from superact.errors import BadInput, MissingTable, StaleInput
 from superact.metrics.bootstrap import REPLICATES
-from superact.query.names import check_known
+from superact.query.names import check_known, unknown
 from superact.schemas import FORMAT, tables
 from superact.store import Published, Run
 from superact.store.identity import DERIVED_BY, Identity, hash_of
@@ -134,6 +134,21 @@ def wanted_sets(run: Run, paths: Paths, *, method: str | None = None, **wanted: 
     return found
 
 
+def with_labels(run: Run, paths: Paths, sets: list[Keys], labels: tuple[str, ...] | None) -> list[Keys]:
+    """Those of the sets whose dataset evaluates one of the labels. Errors: BadInput for a label that none of them does."""
+    if labels is None:
+        return sets
+    known: dict[str, set[str]] = {}
+    for dataset in {str(keys["dataset"]) for keys in sets}:
+        rows = pq.read_table(paths(needed(run, "labels", dataset=dataset)), columns=["label", "evaluated"]).to_pylist()
+        known[dataset] = {row["label"] for row in rows if row["evaluated"]}
+    every = {label for own in known.values() for label in own}
+    for label in labels:
+        if label not in every:
+            raise unknown("evaluated label", label, every)
+    return [keys for keys in sets if known[str(keys["dataset"])].intersection(labels)]
+
+
 def facts_of(run: Run, paths: Paths, keys: Keys) -> dict[str, Any]:
     """The concept_sets row of a set."""
     row: dict[str, Any] = pq.read_table(paths(needed(run, "concept_sets", **keys))[0]).to_pylist()[0]
@@ -190,11 +205,10 @@ def _identities(layer: Layer, protocol: Protocol, hashes: dict[str, str]) -> dic
     rolled = [*scored, "concepts", "concept_sets", "samples", *(["tokens"] if token else [])]
     judged = [*rolled, "labels", "sample_labels", *(["token_labels"] if token else [])]
     extent: Identity = {} if layer.labels is None else {"labels": list(layer.labels)}
-    if not layer.supervised:
-        extent["kept_concepts"] = "all" if protocol.all_pairs else KEPT_CONCEPTS
+    kept: Identity = {} if layer.supervised else {"kept_concepts": "all" if protocol.all_pairs else KEPT_CONCEPTS}
     found = {"sample_scores": identity("sample_scores", rolled, **seed)}
     for table in METRICS:
-        found[table] = identity(table, judged, **seed, **extent)
+        found[table] = identity(table, judged, **seed, **extent, **(kept if table == "detection" else {}))
     if layer.dense:
         found["activations"] = identity("activations", ["embeddings", "layer_stats", "concepts", "selection"])
     if token:
@@ -327,10 +341,11 @@ def _differing(stats: Published, sources: dict[str, Published]) -> list[str]:
 
 def summary_identity(protocol: Protocol, layers: Sequence[Layer], table: str) -> Identity:
     """What a table over these layers of one (dataset, model, concept_set, unit) is made from."""
+    # Of the bootstrap: layer_selection draws nothing.
+    drawn = {} if table == "layer_selection" else {"seed": protocol.seed, "replicates": protocol.replicates}
     return {
         **_EVERY,
         "table": table,
-        "seed": protocol.seed,  # of the bootstrap
-        "replicates": protocol.replicates,
+        **drawn,
         **{f"layer:{layer.number}": hash_of(layer.identities["detection"]) for layer in layers},
     }
