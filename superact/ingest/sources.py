@@ -12,6 +12,7 @@ import torch
 
 from superact.errors import MissingTable
 from superact.store import Published, State, Warehouse
+from superact.store.parquet import streamed
 
 Block = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], torch.Tensor]
 """sample [n], token [n] and raw rows float32 [n, d], in (sample, token) order."""
@@ -23,10 +24,10 @@ def stored_blocks(warehouse: Warehouse, embeddings: Published) -> Iterator[Block
     """The rows of an embeddings partition, file by file, in blocks of at most READ_ROWS."""
     width = embeddings.meta["width"]
     for file in embeddings.files:
-        reader = pq.ParquetFile(warehouse.root / file.path)
-        for batch in reader.iter_batches(READ_ROWS):
-            rows = torch.from_numpy(np.array(batch.column("embedding").flatten())).reshape(batch.num_rows, width)
-            yield batch.column("sample").to_numpy(), batch.column("token").to_numpy(), rows
+        with streamed(warehouse.root / file.path) as reader:
+            for batch in reader.iter_batches(READ_ROWS):
+                rows = torch.from_numpy(np.array(batch.column("embedding").flatten())).reshape(batch.num_rows, width)
+                yield batch.column("sample").to_numpy(), batch.column("token").to_numpy(), rows
 
 
 def needed(warehouse: Warehouse, state: State, stage: str, table: str, **keys: Any) -> Published:

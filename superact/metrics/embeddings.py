@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from superact.store.parquet import streamed
+
 BLOCK_BYTES = 32 << 20
 """What the normalised rows of a block may take; a sample larger than that is a block of its own."""
 _READ_ROWS = 4 * 1024
@@ -94,7 +96,7 @@ class Embeddings:
 
     def _read(self) -> Iterator[tuple[Array, Array, Array]]:
         for path in self._files:
-            with pq.ParquetFile(path) as reader:
+            with streamed(path) as reader:
                 for batch in reader.iter_batches(_READ_ROWS):
                     values = np.asarray(batch.column("embedding").flatten()).reshape(batch.num_rows, self.width)
                     yield batch.column("sample").to_numpy(), batch.column("token").to_numpy(), values

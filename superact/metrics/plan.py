@@ -180,7 +180,7 @@ def plan_layer(run: Run, protocol: Protocol, keys: Keys, paths: Paths) -> Layer:
         if published is not None:
             sources[table] = published
     dense = activations is None
-    _check_inputs(run, keys, activations, sources)
+    _check_inputs(run, keys, activations, sources, facts["supervised"])
     layer = Layer(keys, sources, facts["method"], facts["score"], facts["supervised"], dense, None, {})
     hashes = {table: source.hash for table, source in sources.items()}
     if dense:
@@ -257,7 +257,7 @@ def _embeddings_hash(run: Run, layer: Layer, table: str, optional: bool = False)
             table="embeddings",
             where=where,
             warehouse=run.warehouse.root,
-            command="superact extract` (or `superact score --keep all",
+            command="superact extract` or `superact ingest --keep all",
         )
     return found
 
@@ -297,7 +297,9 @@ def published_by(run: Run, layer: Layer, table: str, command: str) -> Published:
     return published
 
 
-def _check_inputs(run: Run, keys: Keys, activations: Published | None, sources: dict[str, Published]) -> None:
+def _check_inputs(
+    run: Run, keys: Keys, activations: Published | None, sources: dict[str, Published], supervised: bool
+) -> None:
     """Raise StaleInput where scores say that they were made from other inputs than those published now.
 
     They would be judged by splits, labels or names that they were not made with.
@@ -305,7 +307,7 @@ def _check_inputs(run: Run, keys: Keys, activations: Published | None, sources: 
     where = " ".join(f"--{name} {value}" for name, value in keys.items() if name in ("dataset", "model"))
     stats = sources.get("layer_stats")
     if activations is not None:
-        again = f"superact score {where} --replace"
+        again = f"superact score {where} --replace{'' if supervised else ' --keep all'}"
         if activations.meta.get("concepts", sources["concepts"].hash) != sources["concepts"].hash:
             raise StaleInput(partition=str(activations.partition), differences="concepts", command=again)
         if "input:layer_stats" not in activations.identity:

@@ -23,6 +23,7 @@ from superact.store.manifest import FileRecord
 
 _RANGED = ("concept", "sample")
 _FLOATS = (pa.float32(), pa.float64())
+_READ_BUFFER = 1 << 20
 
 
 class _HashingFile:
@@ -157,3 +158,8 @@ def _ranges(path: Path, table: Table) -> dict[str, list[Any]]:
             low, high = ranges.get(name, [statistics.min, statistics.max])
             ranges[name] = [min(low, statistics.min), max(high, statistics.max)]
     return ranges
+
+
+def streamed(path: Path) -> pq.ParquetFile:
+    """A file to be read batch by batch through a small buffer: by default a row group's columns are read whole first."""
+    return pq.ParquetFile(path, buffer_size=_READ_BUFFER, pre_buffer=False)
