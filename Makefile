@@ -26,6 +26,7 @@ check: lint test
 docs: $(VENV)/.installed
 	$(BIN)/python -m superact.cli.reference > docs/cli.md
 	$(BIN)/python -m superact.cli.schema_reference > docs/tables.md
+	$(BIN)/python -m superact.cli.metric_reference docs/metrics
 
 # torch comes first and alone: the CPU index is asked for nothing else, and may be out of reach when the wheel is at hand.
 $(VENV)/.installed: pyproject.toml constraints.txt
