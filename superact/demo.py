@@ -1,7 +1,8 @@
 """`superact demo`: the main job, end to end, on a real vision transformer and two real language models.
 
 Everything that could be chosen is fixed here, before any result: the data, the seeds, the layers (every quarter of the depth),
-both units, both supervised methods. Running it again computes nothing that is there.
+both units, both supervised methods. Thresholds, and the layer of each label, are chosen on cal. Running it again computes
+nothing that is there.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superact.store import Warehouse
+
+if TYPE_CHECKING:
+    from superact.metrics.compare import Comparison
 
 SCENES = 400
 PERCENTS = (25.0, 50.0, 75.0, 100.0)
@@ -22,9 +26,6 @@ PAIRS = (("CLEVR-Mini", "dinov2-small"), ("Sarcasm-Mini", "minilm"), ("Sarcasm-M
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
-
-
-DETECTORS = ("superactivator", "max_token", "mean_token", "last_token", "random_token", "cls")
 
 
 @dataclass(frozen=True)
@@ -81,31 +82,6 @@ def _evaluate(store: Warehouse, progress: Progress | None) -> None:
     evaluate(store, progress=progress)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One table of the demo: a dataset, a model and a method; F1 of every detector at every layer, and the floors.
-
-    `rows` holds for each detector its cells, `F1 (low-high)`, and whether the cell is the largest of its column.
-    """
-
-    title: str
-    headings: list[str]
-    rows: list[tuple[str, list[tuple[str, bool]]]]
-    floors: list[tuple[str, str]]
-
-
-_SUMMARY = """
-SELECT
-    d.name AS dataset, m.name AS model, m.blocks, s.concept_set, s.detector, s.layer, s.f1, s.ci_low, s.ci_high,
-    s.n_labels, s.n_positive, f.always_f1, f.coin_f1
-FROM summary AS s
-JOIN datasets AS d ON d.dataset = s.dataset
-JOIN models AS m ON m.model = s.model
-JOIN floors AS f ON f.dataset = s.dataset
-WHERE s.layer_choice = 'fixed'
-ORDER BY d.name, m.blocks, s.concept_set, s.layer
-"""
-
 _EXAMPLES = """
 SELECT a.sample, m.name AS model, a.text, a.in_concept
 FROM superactivators AS a
@@ -116,33 +92,12 @@ ORDER BY m.name, a.score DESC, a.sample, a.token
 
 
 def comparisons(warehouse: Path) -> list[Comparison]:
-    """The demo's tables, out of SQL over the warehouse: one for each dataset, model and method."""
+    """The demo's tables, one for each dataset and model: what `superact compare` prints of them."""
     import superact
+    from superact.metrics.compare import compare
 
-    frame = superact.open(warehouse).sql(_SUMMARY)
-    found = []
-    for (dataset, _, concept_set), group in frame.group_by("dataset", "model", "concept_set", maintain_order=True):
-        first = group.row(0, named=True)
-        layers = sorted(set(group["layer"]))
-        cells = {(row["detector"], row["layer"]): row for row in group.iter_rows(named=True)}
-        best = {layer: max(row["f1"] for key, row in cells.items() if key[1] == layer) for layer in layers}
-        rows = []
-        for detector in DETECTORS:
-            values = [cells[detector, layer] for layer in layers]
-            shown = [
-                (f"{v['f1']:.2f} ({v['ci_low']:.2f}-{v['ci_high']:.2f})", v["f1"] == best[v["layer"]]) for v in values
-            ]
-            rows.append((detector, shown))
-        found.append(
-            Comparison(
-                title=f"{dataset} | {first['model']}\n{concept_set}: weighted test F1 (95 % interval), "
-                f"{first['n_labels']} label{'s' if first['n_labels'] > 1 else ''}, {first['n_positive']} test positives",
-                headings=[f"layer {layer} ({layer / first['blocks']:.0%})" for layer in layers],
-                rows=rows,
-                floors=[("always positive", f"{first['always_f1']:.2f}"), ("coin", f"{first['coin_f1']:.2f}")],
-            )
-        )
-    return found
+    session = superact.open(warehouse)
+    return [comparison for dataset, model in PAIRS for comparison in compare(session, dataset.lower(), model)]
 
 
 def examples(warehouse: Path, most: int = 12) -> list[str]:

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from snippets import fenced
 
 ROOT = Path(__file__).parents[1]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 
 def snippets() -> list[tuple[str, str]]:
     """(language, text) of the tour's fenced blocks that a reader would run."""
     tour = (ROOT / "README.md").read_text(encoding="utf-8").partition("## A tour")[2]
-    return [(language, text) for language, text in FENCE.findall(tour) if language in ("bash", "python")]
+    return fenced(tour, "bash", "python")
 
 
 def test_the_tour_has_snippets_of_both_kinds() -> None:
@@ -48,6 +48,6 @@ def test_the_tour_runs(tmp_path: Path) -> None:
 def test_the_readme_shows_the_demo_and_links_to_pages_that_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     demo = readme.partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0]
-    assert "superactivator" in demo and "always positive" in demo
+    assert "SuperAct" in demo and "always positive" in demo
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", readme):
         assert (ROOT / target).exists(), f"README links to {target}"

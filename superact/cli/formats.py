@@ -40,7 +40,7 @@ def write_rows(kind: Format, schema: pa.Schema, batches: Batches, sink: BinaryIO
         if kind is Format.table:
             text = _table(headers, right, rows, terminal)
         else:
-            text = _tabulated(kind, headers, right, rows)
+            text = tabulated(kind, headers, right, rows)
         sink.write(text.encode())
 
 
@@ -182,7 +182,8 @@ def _terminal_width() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _tabulated(kind: Format, headers: list[str], right: list[bool], rows: list[list[str]]) -> str:
+def tabulated(kind: Format, headers: list[str], right: list[bool], rows: list[list[str]]) -> str:
+    """Rows of text as Markdown or LaTeX (booktabs), escaped; `right` says which columns are numbers."""
     import tabulate
 
     if kind is Format.markdown:

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from superact.cli import data, demo, evaluate, export, gc, import_folder, info, ingest, models, score, sql, verify
+from superact.cli import (
+    compare,
+    data,
+    demo,
+    evaluate,
+    export,
+    gc,
+    import_folder,
+    info,
+    ingest,
+    models,
+    score,
+    sql,
+    verify,
+)
 from superact.cli.errors import Commands
 
 app = typer.Typer(
@@ -47,6 +61,7 @@ app.command("learn")(ingest.learn)
 app.command("import")(import_folder.run)
 app.command("score")(score.run)
 app.command("eval")(evaluate.run)
+app.command("compare")(compare.run)
 app.command("sql")(sql.run)
 app.command("export")(export.run)
 app.command("info")(info.run)

@@ -45,11 +45,23 @@ def print_records(
     _print(arrow, table.to_batches(), kind, out)
 
 
+def print_text(text: str, out: Path | None) -> None:
+    """Print a text that was laid out already."""
+    if out is not None:
+        _write_file(out, lambda sink: sink.write(text.encode()))
+    else:
+        _stdout().write(text.encode())
+
+
+def format_of(kind: Format | None, out: Path | None) -> Format:
+    """The format that was asked for, else what the suffix of the file says, else a table."""
+    return kind or (_SUFFIXES.get(out.suffix.lower(), Format.table) if out else Format.table)
+
+
 def _print(schema: pa.Schema, batches: Iterable[pa.RecordBatch], kind: Format | None, out: Path | None) -> None:
     from superact.cli.formats import write_rows
 
-    if kind is None:
-        kind = _SUFFIXES.get(out.suffix.lower(), Format.table) if out else Format.table
+    kind = format_of(kind, out)
     if out is not None:
         _write_file(out, lambda sink: write_rows(kind, schema, batches, sink))
         return
@@ -64,7 +76,7 @@ def _stdout() -> BinaryIO:
     return sys.stdout.buffer
 
 
-def _write_file(out: Path, write: Callable[[BinaryIO], None]) -> None:
+def _write_file(out: Path, write: Callable[[BinaryIO], object]) -> None:
     from superact.store.files import disk_error
 
     check_out(out)

@@ -24,7 +24,8 @@ def run(
     """Ask the warehouse in SQL; nothing can be written.
 
     One SELECT (or WITH, FROM), DESCRIBE, SHOW TABLES or SUMMARIZE. The tables are those of `superact info` and the views
-    scores, superactivators and floors. Checksums are not verified here; `superact verify` does that.
+    scores, superactivators, label_floors, floors, precision_recall and delta_histogram. Checksums are not verified here;
+    `superact verify` does that.
     """
     if (query is None) == (file is None):
         raise typer.BadParameter("Give either a query or --file.", param_hint="QUERY")

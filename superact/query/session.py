@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-VIEWS = ("scores", "superactivators", "floors")
+VIEWS = ("scores", "superactivators", "label_floors", "floors", "precision_recall", "delta_histogram")
 _PARAMETER = re.compile(r"\$(\w+)")
 _WIDTHS = frozenset({"embedding", "mean", "vector"})
 _RETRIES = 5
