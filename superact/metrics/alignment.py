@@ -3,12 +3,13 @@
 u = the softmax-weighted mean of xhat over a set of superactivators, normalised; the alignment of a token is cos(xhat, u).
 `global` takes the superactivators of train and cal together, `local` those of the token's own sample. Cosines are accumulated
 in DOUBLE and rounded to FLOAT, so that they do not depend on the order of summation. numpy, because SQL is poor at it; which
-tokens are superactivators, and their weights, is SQL (localization_weights), asked for a block of samples at a time.
+tokens are superactivators, and their weights, is SQL (localization_weights), asked for a span of samples at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -23,6 +24,8 @@ from superact.metrics.partition import query
 EPSILON = 1e-8
 FILE_ROWS = 2_000_000
 """Rows of localization_scores in one file, about."""
+SPAN_WEIGHTS = 4_000_000
+"""(label, token) pairs of the samples whose weights are held at a time."""
 
 Array = np.ndarray[Any, Any]
 
@@ -30,7 +33,8 @@ Array = np.ndarray[Any, Any]
 class Alignment:
     """Localization scores of one layer, for labels [L] in name order, as files of one row group a label.
 
-    Memory: a block of embeddings, its weights, and the rows of one file.
+    Only the rows that are needed are normalised: superactivators first, then the tokens of detected samples. Memory: a block of
+    embeddings, the weights of a span of samples, and the rows of one file.
     """
 
     dtype = np.float64
@@ -38,8 +42,8 @@ class Alignment:
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, embeddings: Embeddings, labels: list[str], measure: str, layer: int
     ) -> None:
-        self._connection, self._embeddings, self._labels, self._measure = connection, embeddings, labels, measure
-        self._layer = layer
+        self._embeddings, self._labels, self._layer = embeddings, labels, layer
+        self._weights = Weights(connection, labels, measure)
 
     def files(self) -> Iterator[list[pa.Table]]:
         """Row groups (label, sample, token, global_cosine, local_cosine) of one file after the other; at least one file.
@@ -64,57 +68,51 @@ class Alignment:
         sums = np.zeros((len(self._labels), self._embeddings.width))
         for block in self._embeddings:
             self._check(block)
-            weights, _ = self._weights(block)
-            sums += weights @ block.xhat
+            found = self._weights.of(block)
+            rows, place = np.unique(found.row, return_inverse=True)
+            weights = np.zeros((len(self._labels), len(rows)))
+            weights[found.label, place] = found.whole
+            sums += weights @ block.normalised(rows)
         return _normalised(sums)
 
     def _check(self, block: Block) -> None:
         """Raise NonFinite: one such token would make every cosine NaN, by a weight of 0, too."""
-        finite = np.isfinite(block.xhat).all(axis=1)
+        finite = np.isfinite(block.values).all(axis=1)
         if not finite.all():
             sample = int(block.sample[np.argmin(finite)])
             raise NonFinite(kind="stored hidden state", layer=self._layer, sample=sample)
 
-    def _weights(self, block: Block) -> tuple[Array, Array]:
-        """Global and local weight of every (label, row) of a block, float64 [L, n]; 0 where it is no superactivator."""
-        samples = block.samples
-        rows = query(
-            self._connection,
-            "localization_weights",
-            first=int(samples[0]),
-            last=int(samples[-1]),
-            measure=self._measure,
-        )
-        names = rows["label"].combine_chunks().dictionary_encode()
-        place = {name: number for number, name in enumerate(self._labels)}
-        numbers = np.array([place[name] for name in names.dictionary.to_pylist()], dtype=np.int64)
-        label = numbers[names.indices.to_numpy()] if len(rows) else np.empty(0, dtype=np.int64)
-        keys = row_keys(rows["sample"].to_numpy(), rows["token"].to_numpy())
-        row = np.searchsorted(row_keys(block.sample, block.token), keys)
-        weights = np.zeros((2, len(self._labels), len(block.sample)))
-        weights[0, label, row] = rows["global_weight"].to_numpy()
-        weights[1, label, row] = rows["local_weight"].to_numpy()
-        return weights[0], weights[1]
-
     def _aligned(self, block: Block, vectors: Array) -> Iterator[tuple[int, tuple[Array, ...]]]:
         """The columns of every label that has detected samples in the block."""
-        _, weights = self._weights(block)
-        detected = np.add.reduceat(weights, block.starts, axis=1) > 0
-        lengths = np.maximum(np.linalg.norm(block.xhat, axis=1), EPSILON)
-        whole = (vectors @ block.xhat.T) / lengths
-        own = np.zeros_like(whole)
-        ends = np.r_[block.starts[1:], len(block.sample)]
-        for number, (start, end) in enumerate(zip(block.starts, ends, strict=True)):
+        found = self._weights.of(block)
+        sizes = np.r_[block.starts[1:], len(block.sample)] - block.starts
+        detected = np.zeros((len(self._labels), len(sizes)), dtype=bool)
+        own = found.own > 0
+        detected[found.label[own], np.searchsorted(block.starts, found.row[own], side="right") - 1] = True
+        kept = np.flatnonzero(detected.any(axis=0))
+        rows = np.flatnonzero(np.repeat(detected.any(axis=0), sizes))
+        if not len(rows):
+            return
+        xhat = block.normalised(rows)
+        lengths = np.maximum(np.linalg.norm(xhat, axis=1), EPSILON)
+        weights = np.zeros((len(self._labels), len(rows)))
+        weights[found.label[own], np.searchsorted(rows, found.row[own])] = found.own[own]
+        whole = ((vectors @ xhat.T) / lengths).astype(np.float32)
+        local = np.zeros_like(whole)
+        ends = np.cumsum(sizes[kept])
+        for number, start, end in zip(kept, ends - sizes[kept], ends, strict=True):
             labels = np.flatnonzero(detected[:, number])
-            if len(labels):
-                xhat = block.xhat[start:end]
-                local = _normalised(weights[labels, start:end] @ xhat)
-                own[labels, start:end] = (local @ xhat.T) / lengths[start:end]
-        sizes = ends - block.starts
+            vector = _normalised(weights[labels, start:end] @ xhat[start:end])
+            local[labels, start:end] = (vector @ xhat[start:end].T) / lengths[start:end]
         for label in np.flatnonzero(detected.any(axis=1)):
-            rows = np.flatnonzero(np.repeat(detected[label], sizes))
-            cosines = (whole[label, rows].astype(np.float32), own[label, rows].astype(np.float32))
-            yield int(label), (block.sample[rows], block.token[rows], *cosines)
+            of_label = np.flatnonzero(np.repeat(detected[label, kept], sizes[kept]))
+            columns = (
+                block.sample[rows[of_label]],
+                block.token[rows[of_label]],
+                whole[label, of_label],
+                local[label, of_label],
+            )
+            yield int(label), columns
 
     def _groups(self, held: list[list[tuple[Array, ...]]]) -> list[pa.Table]:
         """One row group a label."""
@@ -127,6 +125,56 @@ class Alignment:
                 columns |= {"token": pa.array(token), "global_cosine": pa.array(whole), "local_cosine": pa.array(own)}
                 groups.append(pa.table(columns))
         return groups
+
+
+@dataclass(frozen=True)
+class BlockWeights:
+    """The superactivators among the rows of a block: label and row numbers [s], global (`whole`) and local (`own`) weights."""
+
+    label: Array
+    row: Array
+    whole: Array
+    own: Array
+
+
+class Weights:
+    """The superactivators of all labels and their softmax weights, asked of SQL for a span of samples at a time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, labels: list[str], measure: str) -> None:
+        self._connection, self._measure = connection, measure
+        self._place = {name: number for number, name in enumerate(labels)}
+        counts = connection.sql(
+            "SELECT sample, count(*) AS n FROM tokens WHERE is_content GROUP BY sample ORDER BY sample"
+        ).to_arrow_table()
+        self._samples, self._ends = counts["sample"].to_numpy(), np.cumsum(counts["n"].to_numpy())
+        self._span_tokens = max(1, SPAN_WEIGHTS // max(1, len(labels)))
+        self._span = (0, -1)
+        self._held: tuple[Array, ...] = ()
+
+    def of(self, block: Block) -> BlockWeights:
+        """The superactivators of a block; blocks come in order."""
+        first, last = int(block.sample[0]), int(block.sample[-1])
+        if not (self._span[0] <= first and last <= self._span[1]):
+            self._fetch(first, last)
+        keys, label, whole, own = self._held
+        here = slice(*np.searchsorted(keys, [(first << 32) - 1, (last + 1) << 32]))
+        row = np.searchsorted(row_keys(block.sample, block.token), keys[here])
+        return BlockWeights(label[here], row, whole[here], own[here])
+
+    def _fetch(self, first: int, last: int) -> None:
+        """Hold what SQL gives for the samples from `first` on, as many as a span may have, and `last` at least."""
+        start = int(np.searchsorted(self._samples, first))
+        before = self._ends[start - 1] if start else 0
+        stop = int(np.searchsorted(self._ends, before + self._span_tokens, side="right"))
+        last = max(last, int(self._samples[stop - 1]) if stop > start else last)
+        rows = query(self._connection, "localization_weights", first=first, last=last, measure=self._measure)
+        names = rows["label"].combine_chunks().dictionary_encode()
+        numbers = np.array([self._place[name] for name in names.dictionary.to_pylist()], dtype=np.int64)
+        label = numbers[names.indices.to_numpy()] if len(rows) else np.empty(0, dtype=np.int64)
+        keys = row_keys(rows["sample"].to_numpy(), rows["token"].to_numpy())
+        order = np.argsort(keys, kind="stable")
+        columns = (keys, label, rows["global_weight"].to_numpy(), rows["local_weight"].to_numpy())
+        self._span, self._held = (first, last), tuple(column[order] for column in columns)
 
 
 def _normalised(vectors: Array) -> Array:

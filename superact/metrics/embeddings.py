@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from superact.store.parquet import streamed
 
 BLOCK_BYTES = 32 << 20
-"""What the normalised rows of a block may take; a sample larger than that is a block of its own."""
+"""What the raw rows of a block may take; a sample larger than that is a block of its own."""
 _READ_ROWS = 4 * 1024
 
 Array = np.ndarray[Any, Any]
@@ -25,12 +26,29 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Block:
-    """Whole samples: sample [n] and token [n] in (sample, token) order, xhat [n, d]; `starts` [m] says where samples begin."""
+    """Whole samples: sample [n], token [n] and raw `values` float32 [n, d] in (sample, token) order.
+
+    `starts` [m] says where samples begin; `mean` [d] and `rms` are those of the layer, in the type rows are normalised in.
+    """
 
     sample: Array
     token: Array
-    xhat: Array
+    values: Array
     starts: Array
+    mean: Array
+    rms: Any
+
+    def normalised(self, rows: Array | slice) -> Array:
+        """Xhat of some rows [k, d]: the others need not be computed."""
+        found = self.values[rows].astype(self.mean.dtype)
+        found -= self.mean
+        found /= self.rms
+        return found
+
+    @cached_property
+    def xhat(self) -> Array:
+        """Xhat of all rows [n, d]."""
+        return self.normalised(slice(None))
 
     @property
     def samples(self) -> Array:
@@ -51,9 +69,8 @@ class Embeddings:
         self._files = files
         self._mean = np.array(row["mean"], dtype=dtype)
         self._rms = dtype(row["rms"])
-        self._dtype = dtype
         self.width = len(self._mean)
-        own = max(1, BLOCK_BYTES // (self.width * self._mean.itemsize))
+        own = max(1, BLOCK_BYTES // (4 * self.width))
         self._limit = min(own, rows_per_block or own)
 
     def __iter__(self) -> Iterator[Block]:
@@ -88,11 +105,8 @@ class Embeddings:
         return ends if ends < len(sample) else None
 
     def _block(self, sample: Array, token: Array, values: Array) -> Block:
-        xhat = values.astype(self._dtype)
-        xhat -= self._mean
-        xhat /= self._rms
         starts = np.flatnonzero(np.r_[True, sample[1:] != sample[:-1]])
-        return Block(sample, token, xhat, starts)
+        return Block(sample, token, values, starts, self._mean, self._rms)
 
     def _read(self) -> Iterator[tuple[Array, Array, Array]]:
         for path in self._files:
