@@ -596,10 +596,9 @@ def test_export_filters(root: Path) -> None:
         "export", "labels", "--label", "cat", "--dataset", "pets", "--columns", "evaluated,label", "--format", "csv"
     )
     assert chosen.stdout == "evaluated,label\ntrue,cat\n"
-    assert (
-        run("export", "labels", "--dataset", "x' OR 1=1 --", "--columns", "label", "--format", "csv").stdout
-        == "label\n"
-    )
+    done = run("export", "labels", "--dataset", "x' OR 1=1 --", "--columns", "label", "--format", "csv")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert done.stderr.startswith('error: There is no dataset "x\' or 1=1 --".')
 
 
 def test_info_lists_runs(root: Path) -> None:

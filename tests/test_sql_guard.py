@@ -362,8 +362,10 @@ def test_an_error_in_a_later_row_is_a_bad_query(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("value", ["' OR 1=1 --", "small' UNION SELECT 1", '"; COPY'])
 def test_filters_are_values_and_never_sql(session: Session, value: str) -> None:
-    with select_rows(session, "samples", dataset=value) as rows:
+    with select_rows(session, "samples", path=value) as rows:
         assert list(rows) == []
+    with pytest.raises(BadInput, match="There is no dataset"):
+        select_rows(session, "samples", dataset=value)
 
 
 def test_names_of_an_export_are_checked(session: Session) -> None:

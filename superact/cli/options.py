@@ -48,7 +48,7 @@ def _slug(name: str | None) -> str | None:
     return None if name is None else name.lower()
 
 
-def _writable(out: Path | None) -> Path | None:
+def writable(out: Path | None) -> Path | None:
     """Refuse a place where no file can be before any work is done."""
     from superact.cli.places import check_out
 
@@ -82,7 +82,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        callback=_writable,
+        callback=writable,
         help="Write the rows to a file, which appears complete or not at all.",
     ),
 ]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from superact.errors import BadInput
+from superact.query.names import check_values
 from superact.query.rows import Rows
 from superact.query.session import Session
 
@@ -17,13 +18,15 @@ def select_rows(session: Session, table: str, columns: Sequence[str] | None = No
     """Stream the rows of a table or view whose columns equal the filters (a list: any of it; None: not asked).
 
     Rows come in stored order, and only `columns` of them, in that order. Partitions that path keys rule out are not read.
-    Errors: BadInput for a table or column that does not exist.
+    Errors: BadInput for a table or column that does not exist, and for a filter value that nothing in the warehouse has: a
+    dataset, model, layer, concept set, unit, method, detector, split or label, with the nearest names.
     """
     known = session.columns(table)
     wanted = {name: value for name, value in filters.items() if value is not None}
     for name in (*(columns or ()), *wanted):
         if name not in known:
             raise BadInput(what=f"Table {table} has no column {name!r}.", remedy=f"It has {', '.join(known)}.")
+    check_values(session, wanted)
     listed = ", ".join(f'"{name}"' for name in columns or known)
     query, parameters = f"SELECT {listed} FROM {table}", {}
     conditions = []

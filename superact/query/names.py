@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superact.errors import BadInput
 from superact.store import State
 
+if TYPE_CHECKING:
+    from superact.query.session import Session
+
 _MOST = 5
 
+_WORDS = {"unit": ("token", "cls"), "split": ("train", "cal", "test")}
+"""Columns whose values are fixed, whatever the warehouse holds."""
 
-def nearest(name: str | int, known: Iterable[str | int]) -> list[str | int]:
+_LISTED = {
+    "label": "SELECT DISTINCT label AS name FROM labels",
+    "detector": "SELECT detector AS name FROM detectors()",
+    "method": "SELECT DISTINCT method AS name FROM concept_sets",
+    "delta": "SELECT unnest(deltas()) AS name",
+}
+"""Columns whose values are those of a table."""
+
+
+Name = str | int | float
+
+
+def nearest(name: Name, known: Iterable[Name]) -> list[Name]:
     """The known names most like `name`: numbers by distance, text by likeness (case aside), else the first few."""
     known = sorted(set(known))
-    if isinstance(name, int):
-        return sorted(sorted(known, key=lambda other: abs(int(other) - name))[:_MOST])
+    if not isinstance(name, str):
+        return sorted(sorted(known, key=lambda other: abs(float(other) - name))[:_MOST])
     by_fold = {str(other).casefold(): other for other in known}
     found = [by_fold[fold] for fold in get_close_matches(name.casefold(), by_fold, _MOST, cutoff=0.4)]
     return found or known[:_MOST]
 
 
-def unknown(kind: str, name: str | int, known: Iterable[str | int]) -> BadInput:
+def unknown(kind: str, name: Name, known: Iterable[Name]) -> BadInput:
     """The error for a name that is not there."""
     known = list(known)
     shown = f"{name!r}" if isinstance(name, str) else str(name)
@@ -43,3 +60,37 @@ def check_known(state: State, table: str = "concepts", **wanted: Any) -> None:
         for one in value if isinstance(value, (list, tuple, set, frozenset)) else [value]:
             if one not in known:
                 raise unknown(name.replace("_", " "), one, known)
+
+
+def check_values(session: Session, wanted: Mapping[str, Any]) -> None:
+    """Raise BadInput, suggesting names, where a filter asks for a value that no table of the warehouse could have.
+
+    Known are the path keys of all partitions, the words for units and splits, the detectors, the labels of table labels and
+    the methods of table concept_sets: what is known and has no row is no mistake. Columns besides those are not checked, and
+    neither is a column that the warehouse has no value of.
+    """
+    for name, value in wanted.items():
+        known = _known_values(session, name)
+        if name == "delta":
+            check_delta(value)
+        for one in value if isinstance(value, (list, tuple, set, frozenset)) else [value]:
+            if known and one not in known:
+                raise unknown(name.replace("_", " "), one, known)
+
+
+def check_delta(delta: float) -> None:
+    """Raise BadInput for a delta that is no fraction between 0 and 1."""
+    if not 0 < delta < 1:
+        raise BadInput(
+            what=f"{delta} is no delta: a delta is the fraction of in-concept calibration values kept above the threshold.",
+            remedy="Give a number between 0 and 1, such as 0.05.",
+        )
+
+
+def _known_values(session: Session, name: str) -> list[Any]:
+    if name in _WORDS:
+        return list(_WORDS[name])
+    if name in _LISTED:
+        return session.sql(_LISTED[name])["name"].to_list()
+    keys = (dict(partition.keys) for partition in session.warehouse.state().partitions)
+    return list({own[name] for own in keys if name in own})
