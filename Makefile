@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPU_INDEX := https://download.pytorch.org/whl/cpu
+OLDEST := .venv-oldest
+OLDEST_DUCKDB := $(shell sed -n 's/.*"duckdb>=\([0-9.]*\),.*/\1/p' pyproject.toml)
 
-.PHONY: demo test lint check docs clean
+.PHONY: demo test test-oldest lint check docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/superact demo
@@ -14,6 +16,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/superact models prepare --quiet
 	$(BIN)/python -m pytest
+
+# The same SQL on the oldest DuckDB that pyproject.toml allows, in an environment without torch.
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest tests/test_bootstrap.py tests/test_metrics_*.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -40,5 +46,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(OLDEST)/.installed: pyproject.toml constraints.txt
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	sed '/^duckdb==/d' constraints.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -c $(OLDEST)/constraints.txt \
+		-e '.[test]' scikit-learn duckdb==$(OLDEST_DUCKDB)
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(OLDEST) build *.egg-info

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
-import oracles
 import pyarrow as pa
+import pyarrow.parquet as pq
+from metrics_checks import (
+    COLUMNS,
+    GRAINS,
+    LAYER,
+    assert_row,
+    assert_tables,
+    expected,
+    expected_layers,
+    expected_outcomes,
+    expected_tokens,
+)
+from metrics_worlds import NAMES, other_layer, random_world
 from oracles import World
 
-from superact.metrics.evaluate import detect
+from superact.metrics.detect import detect
+from superact.metrics.distributions import distribute_layer
+from superact.metrics.evaluation import Evaluation
+from superact.metrics.layers import hold_choices
+from superact.metrics.localize import localize_layer
 from superact.metrics.partition import add, batches, hold, hold_query, query
+from superact.metrics.plan import DISTRIBUTIONS, LOCALIZATION, Layer, Protocol
 from superact.schemas import tables
 from superact.store import Run, Warehouse
 from superact.store.rows import from_columns
 
-KEYS = {"dataset": "d", "model": "m", "layer": 1, "concept_set": "avg", "unit": "token"}
+__all__ = [
+    "COLUMNS", "GRAINS", "KEYS", "LAYER", "NAMES", "arrow", "assert_row", "assert_tables", "bind_world", "expected",
+    "expected_layers", "expected_outcomes", "expected_tokens", "other_layer", "publish_world", "random_world", "records",
+    "rolled_up", "run_layers", "run_tokens", "run_world", "sorted_rows", "write_table",
+]  # fmt: skip
+KEYS = {"dataset": "d", "model": "m", "layer": LAYER, "concept_set": "avg", "unit": "token"}
 
 
 def arrow(table: str, rows: list[dict[str, Any]]) -> pa.Table:
@@ -36,17 +60,23 @@ def records(world: World) -> dict[str, list[dict[str, Any]]]:
         cosine, distance = (other, score) if swapped else (score, other)
         row = {"concept": concept, "sample": sample, "token": token}
         activations.append({**row, "cosine": cosine, "signed_distance": distance})
-    return {
+    found = {
         "samples": [{"sample": s, "split": split, "modality": "text"} for s, split in world.samples.items()],
         "tokens": [{"sample": s, "token": t, "is_content": c} for (s, t), c in world.tokens.items()],
         "labels": [{"label": name, "source": "test", "evaluated": e} for name, e in world.labels.items()],
         "sample_labels": [{"sample": s, "label": name} for s, name in sorted(world.sample_labels)],
         "token_labels": [{"sample": s, "token": t, "label": name} for s, t, name in sorted(world.token_labels)],
         "concepts": [
-            {"concept": name, "method": "avg", "bias": 0.0, "status": status} for name, status in world.concepts.items()
+            {"concept": name, "method": "avg", "bias": 0.0, "norm": world.norms.get(name, 1.0), "status": status}
+            for name, status in world.concepts.items()
         ],
         "activations": activations,
     }
+    if world.embeddings:
+        keys = sorted(world.embeddings)
+        found["embeddings"] = [{"sample": s, "token": t, "embedding": world.embeddings[s, t].tolist()} for s, t in keys]
+        found["layer_stats"] = [{"mean": world.mean.tolist(), "rms": world.rms, "n": len(keys)}]
+    return found
 
 
 def bind_world(connection: duckdb.DuckDBPyConnection, world: World, rng: np.random.Generator | None = None) -> None:
@@ -77,21 +107,114 @@ def run_world(
     world: World,
     batch_rows: int = 10_000_000,
     rng: np.random.Generator | None = None,
+    keep: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every table that eval makes of a world, as sorted rows of dictionaries."""
+    """Every table about samples that eval makes of a world, as sorted rows of dictionaries."""
     bind_world(connection, world, rng)
     ranges = rolled_up(connection, world, batch_rows)
-    detect(connection, ranges, unit=world.unit, measure=world.measure, supervised=world.supervised)
-    found = {}
-    for table in ("random_tokens", "calibration_tokens", "sample_scores", "thresholds", "detection", "selection"):
-        found[table] = connection.sql(f"FROM {table}").to_arrow_table().to_pylist()
-    found["summary"] = query(connection, "summary", unit=world.unit, layer=1).to_pylist()
+    detect(connection, ranges, unit=world.unit, measure=world.measure, supervised=world.supervised, keep=keep)
+    found = sorted_rows(connection, "random_tokens", "calibration_tokens", "sample_scores", "thresholds")
+    found |= sorted_rows(connection, "detection", "selection")
+    hold_choices(connection, [query(connection, "layer_choices", layer=LAYER)], world.unit)
+    found |= sorted_rows(connection, "layer_choices", "layer_selection")
+    found["summary"] = query(connection, "summary", unit=world.unit, layers=[LAYER]).to_pylist()
     found["outcomes"] = [
         {"detector": detector, **row}
         for detector in world.detectors
         for row in query(connection, "outcomes", detector=detector).to_pylist()
     ]
+    return found
+
+
+def sorted_rows(connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of held tables as dictionaries."""
+    found = {table: connection.sql(f"FROM {table}").to_arrow_table().to_pylist() for table in names}
     return {table: sorted(rows, key=lambda row: repr(list(row.values())[:5])) for table, rows in found.items()}
+
+
+def run_layers(
+    connection: duckdb.DuckDBPyConnection, worlds: dict[int, World], rng: np.random.Generator | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """layer_selection and summary of one set at several layers, and the null_summary of labels that nobody shuffled."""
+    choices = []
+    for layer, world in worlds.items():
+        bind_world(connection, world, rng)
+        ranges = rolled_up(connection, world)
+        detect(connection, ranges, unit=world.unit, measure=world.measure, supervised=world.supervised)
+        choices.append(query(connection, "layer_choices", layer=layer))
+    hold_choices(connection, choices, world.unit)
+    found = sorted_rows(connection, "layer_selection")
+    for table in ("summary", "null_summary"):
+        found[table] = query(connection, table, unit=world.unit, layers=list(worlds), shuffle=0).to_pylist()
+    return found
+
+
+class HeldEvaluation(Evaluation):
+    """One whose tables are held on the connection already, and whose results stay there."""
+
+    def bind(self, table: str, **keys: str | int) -> None: ...
+
+    def bind_dataset(self, layer: Layer) -> None: ...
+
+    def bind_of(self, layer: Layer, *names: str) -> None: ...
+
+    def write_held(self, layer: Layer, table: str) -> None: ...
+
+    def paths(self, published: Any) -> list[Path]:
+        return list(published)
+
+
+class HeldPart:
+    """Takes what is written of a table into a temporary table of the connection."""
+
+    current = False
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        self._connection, self._table = connection, table
+        hold(connection, table)
+
+    def write(self, shard: int, groups: Sequence[pa.Table]) -> None:
+        for rows in groups:
+            add(self._connection, self._table, rows)
+
+
+def run_tokens(
+    connection: duckdb.DuckDBPyConnection,
+    world: World,
+    rng: np.random.Generator | None = None,
+    batch_rows: int = 10_000_000,
+    files: int = 1,
+) -> dict[str, list[dict[str, Any]]]:
+    """Every table about tokens that eval makes of a world: stages localize and distributions, after detect."""
+    bind_world(connection, world, rng)
+    ranges = rolled_up(connection, world, batch_rows)
+    detect(connection, ranges, unit=world.unit, measure=world.measure, supervised=world.supervised)
+    evaluation = HeldEvaluation(None, Protocol(seed=world.seed), None, connection)  # type: ignore[arg-type]
+    wanted = [*LOCALIZATION, *DISTRIBUTIONS]
+    if not world.embeddings:
+        wanted.remove("localization_scores")
+    parts = {table: HeldPart(connection, table) for table in wanted}
+    with tempfile.TemporaryDirectory() as folder:
+        sources = write_embeddings(Path(folder), world, files)
+        layer = Layer(
+            KEYS, sources, "avg", world.measure, world.supervised, False, None, {key: {} for key in wanted}, parts
+        )  # type: ignore[arg-type]
+        localize_layer(evaluation, layer)
+        distribute_layer(evaluation, layer)
+    return {"localization_scores": [], **sorted_rows(connection, *wanted)}
+
+
+def write_embeddings(folder: Path, world: World, files: int) -> dict[str, list[Path]]:
+    """The files of tables embeddings and layer_stats, the first cut into so many anywhere."""
+    found: dict[str, list[Path]] = {}
+    for table, rows in records(world).items():
+        if table in ("embeddings", "layer_stats"):
+            count = files if table == "embeddings" else 1
+            bounds = [len(rows) * i // count for i in range(count + 1)]
+            found[table] = [folder / f"{table}-{i}.parquet" for i in range(count)]
+            for path, start, stop in zip(found[table], bounds, bounds[1:], strict=False):
+                pq.write_table(arrow(table, rows[start:stop]), path)
+    return found
 
 
 def write_table(run: Run, table: str, rows: list[dict[str, Any]], version: int = 1, **keys: Any) -> None:
@@ -110,125 +233,20 @@ def publish_world(
     warehouse = Warehouse(root)
     with warehouse.run("test") as run:
         for table, rows in records(world).items():
-            if table == "activations":
-                order = range(len(rows)) if rng is None else rng.permutation(len(rows))
-                part = run.partition(table, {"test": table, "version": version}, **keys)
-                for shard in range(files):
-                    own = [rows[i] for i in order[shard::files]]
+            if table in ("activations", "embeddings"):
+                # Activations may come in any order, embeddings come in theirs.
+                order = rng.permutation(len(rows)) if rng is not None and table == "activations" else range(len(rows))
+                shards = [order[shard::files] for shard in range(files)]
+                if table == "embeddings":
+                    shards = [order[len(rows) * i // files : len(rows) * (i + 1) // files] for i in range(files)]
+                own = {key: value for key, value in keys.items() if key in tables()[table].path}
+                part = run.partition(table, {"test": table, "version": version}, **own)
+                for shard, places in enumerate(shards):
                     if not part.current:
-                        part.write(shard, [arrow(table, own)] if own else [])
+                        part.write(shard, [arrow(table, [rows[i] for i in places])] if len(places) else [])
             else:
                 write_table(run, table, rows, version, **keys)
         facts = {"method": "avg", "supervised": world.supervised, "score": world.measure}
         write_table(run, "concept_sets", [facts], version, **keys)
         run.publish()
     return warehouse
-
-
-def random_world(
-    seed: int,
-    *,
-    samples: int = 12,
-    most_tokens: int = 4,
-    labels: int = 3,
-    clusters: int = 0,
-    unit: str = "token",
-    density: float = 0.4,
-    grid: int = 4,
-    measure: str = "cosine",
-) -> World:
-    """A world of random shapes: ties, samples without content tokens, special tokens that carry labels, labels without tokens,
-    token labels without sample labels. `clusters` 0: supervised.
-
-    Scores are positive multiples of 1.5, whose means over up to four tokens are short in binary, so that no threshold lies
-    half-way between two floats or cancels to nearly 0, where the last bit of the quantile, which is DuckDB's own, would decide.
-    """
-    rng = np.random.default_rng(seed)
-    names = [str(name) for name in rng.permutation(NAMES)[:labels]]
-    splits = {s: str(rng.choice(["train", "cal", "test"], p=[0.2, 0.4, 0.4])) for s in range(samples)}
-    lengths = rng.integers(0, most_tokens + 1, samples)
-    tokens = {(s, t): bool(rng.random() < 0.75) for s in range(samples) for t in range(lengths[s])}
-    with_tokens = [name for name in names if rng.random() < 0.75]
-    concepts = dict.fromkeys(names, "ok") if not clusters else {str(i): "ok" for i in range(5, 5 + clusters)}
-    if not clusters and rng.random() < 0.3:
-        concepts[names[0]] = "no_train_positives"
-    places = [(s, -1) for s in range(samples)] if unit == "cls" else [key for key, content in tokens.items() if content]
-    keys = [(c, s, t) for c, status in concepts.items() if status == "ok" for s, t in places]
-    return World(
-        samples=splits,
-        tokens=tokens,
-        labels={name: bool(rng.random() < 0.9) for name in names},
-        sample_labels={(s, name) for s in range(samples) for name in names if rng.random() < density},
-        token_labels={(*key, name) for key in tokens for name in with_tokens if rng.random() < density},
-        concepts=concepts,
-        scores={key: np.float32(rng.integers(1, 2 * grid + 2) * 1.5) for key in keys},
-        others={key: np.float32(rng.normal()) for key in keys},
-        supervised=not clusters,
-        unit=unit,
-        seed=int(rng.integers(0, 2**63)),
-        measure=measure,
-    )
-
-
-NAMES = ["red", "Red", "rouge vif é", "2", "10", "a'b", "shape::cube", "日本", "", "%s $first"]
-"""Label names that differ in case alone, look like numbers, or would break careless quoting."""
-
-GRAINS = {
-    "random_tokens": ("sample",),
-    "sample_scores": ("concept", "sample", "aggregate"),
-    "thresholds": ("detector", "label", "concept", "delta"),
-    "detection": ("detector", "label", "concept", "delta", "split"),
-    "selection": ("detector", "label"),
-    "summary": ("detector",),
-}
-
-
-def expected(world: World) -> dict[str, dict[Any, tuple[Any, ...]]]:
-    """The oracle's tables: grain to the other columns."""
-    chosen = oracles.selection(world)
-    detection: dict[Any, tuple[Any, ...]] = {}
-    for split in ("cal", "test"):
-        for key, row in oracles.detection(world, split).items():
-            selected = chosen[key[0], key[1]]
-            if split == "cal" or world.supervised or (selected is not None and selected[0] == key[2]):
-                detection[(*key, split)] = row or (None,) * 9
-    return {
-        "random_tokens": {(s,): (token,) for s, token in oracles.random_tokens(world).items()},
-        "sample_scores": {key: (value,) for key, value in oracles.sample_scores(world).items()},
-        "thresholds": dict(oracles.thresholds(world)),
-        "detection": detection,
-        "selection": {key: row or (None,) * 4 for key, row in chosen.items()},
-        "summary": {(key,): row for key, row in oracles.summary(world).items()},
-    }
-
-
-COLUMNS = {
-    "random_tokens": ("token",),
-    "sample_scores": ("score",),
-    "thresholds": ("threshold", "n_calibration", "status"),
-    "detection": ("tp", "fp", "fn", "tn", "precision", "recall", "f1", "accuracy", "fpr"),
-    "selection": ("concept", "delta", "threshold", "f1_cal"),
-    "summary": (
-        *("f1", "precision", "recall", "macro_f1", "macro_precision", "macro_recall"),
-        *("micro_f1", "micro_precision", "micro_recall", "n_labels", "n_positive"),
-    ),
-}  # fmt: skip
-
-
-def assert_tables(found: dict[str, list[dict[str, Any]]], wanted: dict[str, dict[Any, tuple[Any, ...]]]) -> None:
-    """Equal key sets, equal counts, names and choices; reals within 1e-12."""
-    for table, rows in wanted.items():
-        own = {tuple(row[k] for k in GRAINS[table]): tuple(row[c] for c in COLUMNS[table]) for row in found[table]}
-        assert len(own) == len(found[table]), f"{table}: a key occurs twice"
-        assert own.keys() == rows.keys(), table
-        for key, values in rows.items():
-            assert_row(own[key], values, (table, key))
-
-
-def assert_row(found: tuple[Any, ...], wanted: tuple[Any, ...], where: Any) -> None:
-    """Equal values of one row; reals within 1e-12."""
-    for a, b in zip(found, wanted, strict=True):
-        if isinstance(a, float) and b is not None:
-            assert abs(a - float(b)) <= 1e-12, (where, found, wanted)
-        else:
-            assert a == b and (a is None) == (b is None), (where, found, wanted)

@@ -1,4 +1,4 @@
-"""The metrics a second time, in numpy and scikit-learn, from the contract's words. Imports nothing from superact."""
+"""The metrics of samples a second time, in numpy and scikit-learn, from the contract's words. Imports nothing from superact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class World:
     """One (dataset, model, layer, concept set, unit), small enough to read.
 
     `tokens` maps (sample, token) to is_content; `scores` maps (concept, sample, token) to a float32 and holds content tokens
-    only (unit cls: token -1); `concepts` maps a name to its status.
+    only (unit cls: token -1); `concepts` maps a name to its status, `norms` to the norm of its vector (1 by default).
+    `embeddings` float32 [d], of content tokens, are raw; xhat = (x - mean) / rms. They need not give the scores.
     """
 
     samples: dict[int, str]
@@ -42,6 +43,10 @@ class World:
     seed: int = 0
     measure: str = "cosine"
     others: dict[tuple[str, int, int], np.float32] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
+    embeddings: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    rms: float = 1.0
 
     @property
     def detectors(self) -> list[str]:
@@ -201,27 +206,96 @@ def selection(world: World) -> dict[tuple[str, str], tuple[str, float, float, fl
     return found
 
 
-def summary(world: World) -> dict[str, tuple]:
-    """f1, precision, recall; macro_*; micro_* (in that order of measures); n_labels, n_positive; None without a label."""
-    chosen, samples = selection(world), world.split("test")
+def detection_best(world: World, keep: int) -> set[tuple[str, str, str]]:
+    """The (detector, label, concept) whose rows on cal are kept: best F1 first, then smallest delta, then name."""
+    cal, order = detection(world, "cal"), name_order(world.scored)
+    best: dict[tuple[str, str], dict[str, tuple]] = {}
+    for (detector, label, concept, delta), row in cal.items():
+        f1 = Fraction(-1) if row is None else Fraction(2 * row[0], max(1, 2 * row[0] + row[1] + row[2]))
+        own = best.setdefault((detector, label), {})
+        own[concept] = min(own.get(concept, (2,)), (-f1, delta, order[concept]))
+    return {(*key, concept) for key, own in best.items() for concept in sorted(own, key=own.__getitem__)[:keep]}
+
+
+Judged = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+"""Truth and prediction of the test samples, bool [n] each, by (detector, label): labels with a selection."""
+
+
+def judged(world: World) -> Judged:
+    cuts = {(*key, row[0]): row[2] for key, row in selection(world).items() if row is not None}
+    truth, predicted = outcomes_of(world, world.split("test"), cuts)
+    return {key[:2]: (truth[:, column], predicted[:, column]) for column, key in enumerate(cuts)}
+
+
+def layer_selection(worlds: dict[int, World]) -> dict[tuple[str, str], tuple]:
+    """layer, concept, delta, f1_cal, f1_test, precision_test, recall_test, n_positive, by detector and label."""
+    first = next(iter(worlds.values()))
+    chosen = {layer: selection(world) for layer, world in worlds.items()}
+    test = {layer: detection(world, "test") for layer, world in worlds.items()}
     found = {}
-    for detector in world.detectors:
-        cuts = {
-            (detector, label, row[0]): row[2]
-            for (own, label), row in chosen.items()
-            if own == detector and row and any((sample, label) in world.sample_labels for sample in samples)
-        }
-        if not cuts:
-            found[detector] = (*[None] * 9, 0, 0)
-            continue
-        truth, predicted = outcomes_of(world, samples, cuts)
-        values: list[float] = []
-        for average in ("weighted", "macro", "micro"):
-            own = {"labels": list(range(len(cuts))), "average": average, "zero_division": 0}
-            precision, recall, f1, _ = precision_recall_fscore_support(truth, predicted, **own)
-            values += [float(f1), float(precision), float(recall)]
-        found[detector] = (*values, len(cuts), int(truth.sum()))
+    for detector in first.detectors:
+        for label in first.evaluated:
+            positive = sum(name == label and first.samples[sample] == "test" for sample, name in first.sample_labels)
+            rows = [(layer, own[detector, label]) for layer, own in sorted(chosen.items()) if own[detector, label]]
+            if not rows:
+                found[detector, label] = (*[None] * 7, positive)
+                continue
+            layer, (concept, delta, _, f1) = max(rows, key=lambda row: row[1][3])  # the first of equals
+            _, _, _, _, precision, recall, f1_test, *_ = test[layer][detector, label, concept, delta]
+            found[detector, label] = (layer, concept, delta, f1, f1_test, precision, recall, positive)
     return found
+
+
+def judged_best(worlds: dict[int, World]) -> Judged:
+    """The same of the layers chosen."""
+    own = {layer: judged(world) for layer, world in worlds.items()}
+    return {key: own[row[0]][key] for key, row in layer_selection(worlds).items() if row[0] is not None}
+
+
+def summary(worlds: dict[int, World]) -> dict[tuple[str, int | None, str], tuple]:
+    """f1, precision, recall; macro_*; micro_*; n_labels, n_positive, by layer choice, layer, detector. None without a label."""
+    first = next(iter(worlds.values()))
+    chosen: dict[tuple[str, int | None], Judged] = {("fixed", layer): judged(world) for layer, world in worlds.items()}
+    chosen["best", None] = judged_best(worlds)
+    return {
+        (*where, detector): averages(rows, detector) for where, rows in chosen.items() for detector in first.detectors
+    }
+
+
+def null_summary(worlds: dict[int, World]) -> dict[tuple[str, int | None, str], tuple]:
+    """f1_cal, f1, n_labels, n_positive by layer choice, layer, detector; F1 on cal weighted by test positives, too."""
+    chosen = layer_selection(worlds)
+    cal: dict[int | None, dict] = {None: {key: row[3] for key, row in chosen.items() if row[0] is not None}}
+    for layer, world in worlds.items():
+        cal[layer] = {key: row[3] for key, row in selection(world).items() if row is not None}
+    found = {}
+    for (choice, layer, detector), (f1, *_, labels, positive) in summary(worlds).items():
+        own = [
+            (f1_cal, chosen[key][-1]) for key, f1_cal in cal[layer].items() if key[0] == detector and chosen[key][-1]
+        ]
+        mean = sum(f1_cal * n for f1_cal, n in own) / positive if labels else None
+        found[choice, layer, detector] = (mean, f1, labels, positive)
+    return found
+
+
+def matrices(rows: Judged, detector: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Truth and prediction of one detector, bool [n, labels], over labels with a test positive; None without any."""
+    own = [pair for (name, _), pair in sorted(rows.items()) if name == detector and pair[0].any()]
+    return (np.stack([t for t, _ in own], axis=1), np.stack([p for _, p in own], axis=1)) if own else None
+
+
+def averages(rows: Judged, detector: str) -> tuple:
+    found = matrices(rows, detector)
+    if found is None:
+        return (*[None] * 9, 0, 0)
+    n, labels = found[0].shape
+    truth, predicted = (np.hstack([matrix, np.zeros((n, 2), dtype=bool)]) for matrix in found)
+    values: list[float] = []
+    for average in ("weighted", "macro", "micro"):
+        own = {"labels": list(range(labels)), "average": average, "zero_division": 0}
+        precision, recall, f1, _ = precision_recall_fscore_support(truth, predicted, **own)
+        values += [float(f1), float(precision), float(recall)]
+    return (*values, labels, int(truth.sum()))
 
 
 def bootstrap(truth: np.ndarray, predicted: np.ndarray, seed: int, replicates: int) -> list[float]:

@@ -3,12 +3,14 @@
 import re
 from importlib.resources import files
 
+import pyarrow.compute as pc
 import pytest
-from metrics_tables import bind_world, random_world, rolled_up
+from metrics_tables import KEYS, LAYER, other_layer, publish_world, random_world, run_tokens, run_world, write_table
 
-from superact.metrics.evaluate import detect
-from superact.metrics.partition import evaluation_connection, query
-from superact.query.session import VIEWS, sql_file
+from superact.metrics.evaluate import evaluate
+from superact.metrics.null import evaluate_null, permuted
+from superact.metrics.partition import evaluation_connection, hold_query, query
+from superact.query.session import VIEWS, Session, run_sql, sql_file
 from superact.schemas import tables
 
 FILES = sorted(
@@ -21,13 +23,49 @@ SCHEMAS = {
     "thresholds_token": "thresholds",
     "thresholds_cls": "thresholds",
     "detection": "detection",
+    "detection_best": "detection",
     "selection": "selection",
+    "layer_selection": "layer_selection",
     "summary": "summary",
+    "null_summary": "null_summary",
+    "localization": "localization",
+    "distributions": "distributions",
+    "separation": "separation",
+    "superactivator_ratio": "superactivator_ratio",
     "calibration_tokens": "token_labels",
+    "shuffled_token_labels": "token_labels",
     "random_tokens": "tokens",
 }
-INTERMEDIATE = {"outcomes": ["label", "position", "predicted", "truth"]}
+COUNTS = ["label", "localizer", "split", "quantile", "tp", "fp", "positives", "n"]
+INTERMEDIATE = {
+    "outcomes": ["label", "position", "predicted", "truth"],
+    "layer_choices": ["layer", "detector", "label", "concept", "delta", "f1_cal", "tp", "fp", "fn"],
+    "label_scores": ["label", "sample", "token", "split", "score", "in_concept", "carries"],
+    "localization_labels": ["label", "concept", "threshold", "scale", "peak"],
+    "localization_weights": ["label", "sample", "token", "global_weight", "local_weight"],
+    "localization_threshold": COUNTS,
+    "localization_similarity": COUNTS,
+    "localization_floors": COUNTS,
+    "token_draws": ["sample", "token", "split", "draw"],
+}
+OF_A_SESSION = {
+    "compare": [
+        *("dataset", "dataset_name", "model", "model_name", "blocks", "concept_set", "method", "unit", "detector"),
+        *("layer_choice", "layer", "f1", "ci_low", "ci_high", "n_labels", "n_positive"),
+        *("null_f1", "layers", "seed", "settings"),
+    ],
+    "compare_floors": ["dataset", "model", "always", "coin", "n_labels", "n_positive"],
+}
+"""Queries over the views of a session."""
+HELD = {"random_tokens", "calibration_tokens", "chosen_labels", "localization_counts", "shuffled_samples"}
+HELD |= INTERMEDIATE.keys()
+"""What a query may read beside the tables of the warehouse."""
 COMPUTED_LATER = {"summary": {"ci_low", "ci_high"}}
+MAY_BE_NULL = {("summary", "layer"), ("null_summary", "layer")}
+TITLES = {
+    "localization_threshold": "localization by concept_vector",
+    "localization_similarity": "localization by superactivator_global",
+}
 PATH_AND_STAMP = {"method", "run"}
 
 
@@ -53,38 +91,78 @@ def parameters(text: str) -> set[str]:
     return set(re.findall(r"\$(\w+)", code))
 
 
+SHAPES = ({"labels": 4}, {"labels": 3, "clusters": 5}, {"labels": 3, "density": 0.05})
+
+
 @pytest.fixture(scope="module")
-def connection():
+def results(tmp_path_factory):
+    """The rows of every file on three worlds: supervised, clusters, and cls where the file is for that unit."""
+    found = {name: [] for name in FILES}
     with evaluation_connection() as connection:
-        yield connection
+        for shape in SHAPES:
+            for unit in ("token", "cls"):
+                world = random_world(21, samples=25, unit=unit, width=2, **shape)
+                run_world(connection, world)
+                if unit == "token":
+                    run_tokens(connection, world)
+                    hold_query(connection, "token_draws", query(connection, "token_draws", seed=5))
+                    samples = connection.sql("SELECT sample, split FROM samples ORDER BY sample").to_arrow_table()
+                    hold_query(connection, "shuffled_samples", permuted(samples, 0, 0))
+                for name in FILES:
+                    if UNITS.get(name, "token") == unit and name not in OF_A_SESSION:
+                        found[name] += run_file(connection, name, world)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUPERACT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        session = evaluated(tmp_path_factory.mktemp("warehouse"))
+        for name in OF_A_SESSION:
+            for layer in (None, 2):
+                given = dict.fromkeys(["dataset", "model", "unit"]) | {"layer": layer}
+                found[name].append(run_sql(session.connection, sql_file("superact.metrics", name), **given))
+    return found
 
 
-def results(connection, name):
-    """The rows of one file on three worlds: supervised, clusters, and cls where the file is for that unit."""
-    for shape in ({"labels": 4}, {"labels": 3, "clusters": 5}, {"labels": 3, "density": 0.05}):
-        world = random_world(21, samples=25, unit=UNITS.get(name, "token"), **shape)
-        bind_world(connection, world)
-        ranges = rolled_up(connection, world)
-        detect(connection, ranges, unit=world.unit, measure=world.measure, supervised=world.supervised)
-        first, last = (ranges or [("", "")])[0]
-        given = {"first": first, "last": last, "measure": world.measure, "supervised": world.supervised, "seed": 5}
-        given |= {"unit": world.unit, "layer": 1, "chosen_only": not world.supervised}
-        for split in ("cal", "test") if "split" in parameters(sql_file("superact.metrics", name)) else ("cal",):
-            yield query(connection, name, **given, split=split, detector=world.detectors[0])
+def run_file(connection, name, world):
+    """What one file gives, for both splits where it asks for one."""
+    given = {"measure": world.measure, "supervised": world.supervised, "seed": 5, "unit": world.unit, "layer": LAYER}
+    given |= {"layers": [LAYER], "chosen_only": not world.supervised, "keep": 2, "detector": world.detectors[0]}
+    given |= {"first": min(world.scored, key=str.encode), "last": max(world.scored, key=str.encode), "shuffle": 0}
+    if name == "localization_weights":
+        given |= {"first": 0, "last": 100}
+    if name == "detection_best":
+        both = connection.sql("SELECT * EXCLUDE (method, run) FROM detection").to_arrow_table()
+        hold_query(connection, "detection", both.filter(pc.field("split") == "cal"))
+    for split in ("cal", "test") if "split" in parameters(sql_file("superact.metrics", name)) else ("cal",):
+        yield query(connection, name, **given, split=split)
+    if name == "detection_best":
+        hold_query(connection, "detection", both)
+
+
+def evaluated(root):
+    """A warehouse of two layers and two concept sets with everything that a comparison reads."""
+    world = random_world(21, samples=25, labels=4)
+    for layer, concept_set in ((1, "avg"), (2, "avg"), (1, "other"), (2, "other")):
+        warehouse = publish_world(root, other_layer(world, layer), layer=layer, concept_set=concept_set)
+    with warehouse.run("test") as run:
+        write_table(run, "datasets", [{"name": "D", "modality": "text", "digest": "x"}], **KEYS)
+        write_table(run, "models", [{"name": "M", "modality": "text", "width": 2}], **KEYS)
+        run.publish()
+    evaluate(warehouse)
+    evaluate_null(warehouse, shuffles=1)
+    return Session(warehouse)
 
 
 def test_every_file_is_known_here():
-    assert set(FILES) == SCHEMAS.keys() | INTERMEDIATE.keys()
+    assert set(FILES) == SCHEMAS.keys() | INTERMEDIATE.keys() | OF_A_SESSION.keys()
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_declared_grain_is_unique(connection, name):
+def test_the_declared_grain_is_unique(results, name):
     text = sql_file("superact.metrics", name)
     grain = [key.strip() for key in re.sub(r"\(.*?\)", "", header(text)["grain"]).split(",")]
     rows = 0
-    for table in results(connection, name):
+    for table in results[name]:
         keys = list(zip(*(table[key].to_pylist() for key in grain), strict=True))
-        assert None not in {value for key in keys for value in key}
+        assert [key for key in grain if table[key].null_count and (name, key) not in MAY_BE_NULL] == []
         assert len(set(keys)) == len(keys)
         rows += len(keys)
     assert rows > 0
@@ -100,23 +178,19 @@ def test_the_header_names_the_parameters_used(name):
 def test_the_header_says_what_the_file_makes_and_reads(name):
     text = sql_file("superact.metrics", name)
     lines = text.splitlines()
-    assert lines[0].startswith(f"-- {name.removesuffix('_token').removesuffix('_cls')}")
+    assert lines[0].startswith(f"-- {TITLES.get(name, name.removesuffix('_token').removesuffix('_cls'))}")
     code = "\n".join(line.partition("--")[0] for line in lines)
     made = {found.lower() for found in re.findall(r"^(?:WITH )?(\w+)(?: \([^)]*\))? AS \(", code, re.MULTILINE)}
-    read = set(re.findall(r"(?:FROM|JOIN) (\w+)", code)) - made - {"detectors"}
+    read = set(re.findall(r"(?<!DISTINCT )(?:FROM|JOIN) (\w+)", code)) - made - {"detectors"}
     declared = block(text, "reads")
-    assert read == {
-        name
-        for name in re.findall(r"[a-z_]+", declared)
-        if name in set(tables()) | {"random_tokens", "calibration_tokens"}
-    }
+    assert read == {name for name in re.findall(r"[a-z_]+", declared) if name in {*tables(), *VIEWS, *HELD}}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_column_is_in_the_schema(connection, name):
-    for rows in results(connection, name):
-        if name in INTERMEDIATE:
-            assert rows.column_names == INTERMEDIATE[name]
+def test_every_column_is_in_the_schema(results, name):
+    for rows in results[name]:
+        if name not in SCHEMAS:
+            assert rows.column_names == {**INTERMEDIATE, **OF_A_SESSION}[name]
             continue
         schema = tables()[SCHEMAS[name]]
         known = {column.name: column.sql_type for column in schema.columns}
@@ -131,9 +205,9 @@ def test_every_column_is_in_the_schema(connection, name):
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_rows_fit_the_schema_s_nulls(connection, name):
+def test_rows_fit_the_schema_s_nulls(results, name):
     required = {column.name for column in tables()[SCHEMAS[name]].columns if not column.nullable}
-    for rows in results(connection, name):
+    for rows in results[name]:
         assert [c for c in rows.column_names if c in required and rows[c].null_count] == []
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from metrics_tables import assert_tables, expected, random_world, run_world
+from metrics_tables import assert_tables, expected, expected_outcomes, random_world, run_world
 
 from superact.metrics.partition import evaluation_connection, hold_query
 
@@ -49,13 +49,7 @@ def test_every_table_equals_the_oracle(connection: duckdb.DuckDBPyConnection, sh
 def test_outcomes_are_the_rows_detected_or_true_at_the_choice(connection: duckdb.DuckDBPyConnection, shape):
     world = random_world(**shape)
     found = run_world(connection, world)["outcomes"]
-    samples = world.split("test")
-    wanted = set()
-    for (detector, label), row in oracles.selection(world).items():
-        if row is not None:
-            truth, predicted = oracles.outcomes_of(world, samples, {(detector, label, row[0]): row[2]})
-            for place in np.flatnonzero(truth[:, 0] | predicted[:, 0]).tolist():
-                wanted.add((detector, label, place, bool(predicted[place, 0]), bool(truth[place, 0])))
+    wanted = expected_outcomes(world)
     assert {tuple(row.values()) for row in found} == wanted
     assert len(found) == len(wanted)
 

@@ -7,7 +7,8 @@ import pytest
 from metrics_tables import arrow, bind_world, records, rolled_up, run_world
 from oracles import World
 
-from superact.metrics.evaluate import detect
+from superact.metrics.detect import detect
+from superact.metrics.layers import hold_choices
 from superact.metrics.partition import batches, evaluation_connection, hold, query
 
 DELTAS = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
@@ -336,12 +337,18 @@ def test_averages_by_hand(connection):
     ]
     stamp = {"method": "avg", "run": "r"}
     hold(connection, "detection", [arrow("detection", [{**row, **stamp} for row in rows])])
-    chosen = [{"detector": "max_token", "label": name, "concept": name, "delta": 0.5, **stamp} for name in "abc"]
+    pair = {"detector": "max_token", "delta": 0.5, "f1_cal": 0.5, **stamp}
+    chosen = [{"label": name, "concept": name, **pair} for name in "abc"]
     hold(connection, "selection", [arrow("selection", chosen)])
-    found = {row.pop("detector"): row for row in query(connection, "summary", unit="token", layer=7).to_pylist()}
-    assert found["max_token"] == {
-        "layer_choice": "fixed",
-        "layer": 7,
+    for table in ("samples", "sample_labels"):
+        hold(connection, table)
+    labels = [{"label": name, "source": "test", "evaluated": True} for name in "abc"]
+    hold(connection, "labels", [arrow("labels", labels)])
+    hold_choices(connection, [query(connection, "layer_choices", layer=7)], "token")
+    rows = query(connection, "summary", unit="token", layers=[7]).to_pylist()
+    found = {(row.pop("layer_choice"), row.pop("layer"), row.pop("detector")): row for row in rows}
+    assert found["fixed", 7, "max_token"] == found["best", None, "max_token"]
+    assert found["fixed", 7, "max_token"] == {
         "f1": pytest.approx(3 * (6 / 7) / 4, abs=1e-12),
         "precision": pytest.approx(3 * 0.75 / 4, abs=1e-12),
         "recall": 0.75,
@@ -354,8 +361,9 @@ def test_averages_by_hand(connection):
         "n_labels": 2,
         "n_positive": 4,
     }
-    assert sorted(found) == ["last_token", "max_token", "mean_token", "random_token", "superactivator"]
-    assert found["last_token"]["f1"] is None and found["last_token"]["n_labels"] == 0
+    detectors = ["last_token", "max_token", "mean_token", "random_token", "superactivator"]
+    assert found.keys() == {(*where, name) for where in (("fixed", 7), ("best", None)) for name in detectors}
+    assert found["fixed", 7, "last_token"]["f1"] is None and found["fixed", 7, "last_token"]["n_labels"] == 0
 
 
 def test_outcomes_by_hand(connection):

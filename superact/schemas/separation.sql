@@ -9,7 +9,7 @@ CREATE TABLE separation (
     concept_set    VARCHAR NOT NULL, -- path key: slug of one set of concept vectors; table concept_sets says how it was made
     method         VARCHAR NOT NULL, -- how the vectors were obtained: avg, linsep, kmeans, kmeans-linsep, sae, imported
     label          VARCHAR NOT NULL, -- name of a ground-truth concept
-    concept        VARCHAR,          -- the concept selected for detector superactivator
+    concept        VARCHAR,          -- that selected for detector superactivator; without a selection a supervised label's own
     delta          DOUBLE,           -- the delta selected for it
     overlap        DOUBLE,           -- sum over bins of the smaller mass; NULL where a group is empty
     auc            DOUBLE,           -- P(in > out) + P(in = out) / 2
