@@ -20,6 +20,7 @@ import superact.store.parquet as parquet
 from superact.ingest.import_folder import import_folder
 from superact.metrics.evaluate import Protocol, evaluate
 from superact.store import Warehouse
+from superact.store.staging import StagedPartition
 
 
 class Moments:
@@ -36,6 +37,19 @@ class Moments:
             self.counted["any"] += 1
             if self.counted[self.kind or "any"] == self.at and self.kind in (None, kind):
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch_tables(self) -> None:
+        """Count finished files by their table, under its name; they are no further moments of `any` kind."""
+        original = StagedPartition._write
+
+        def call(part, *args):
+            original(part, *args)
+            with self.lock:
+                self.counted[part.partition.table] += 1
+                if self.kind == part.partition.table and self.counted[self.kind] == self.at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        StagedPartition._write = call
 
     def watch(self, owner: object, name: str, kind: str) -> None:
         original = getattr(owner, name)
@@ -65,6 +79,7 @@ def child(command: dict, report: int) -> None:
         moments.watch(Path, name, name)
     moments.watch(os, "fsync", "fsync")
     moments.watch(parquet._HashingFile, "write", "write")
+    moments.watch_tables()
     try:
         act(command)
         answer = {"error": None, **moments.counted}

@@ -24,11 +24,16 @@ def write_folder(
     units: tuple[str, ...] = ("token", "cls"),
     sets: tuple[str, ...] = ("avg", "linsep"),
     embeddings: str = "raw",
+    dataset: str = "toys",
+    clusters: int = 0,
 ) -> Path:
-    """A whole folder: every third sample is train, cal, test; the last token of a sample is not content."""
+    """A whole folder: every third sample is train, cal, test; the last token of a sample is not content.
+
+    `clusters`: how many concepts an unsupervised set has, named by numbers; 0 gives it a concept a label, as the others have.
+    """
     rng = np.random.default_rng(seed)
     path.mkdir(parents=True, exist_ok=True)
-    protocol = {"dataset": "toys", "model": "tiny", "embeddings": embeddings}
+    protocol = {"dataset": dataset, "model": "tiny", "embeddings": embeddings}
     (path / "protocol.json").write_text(json.dumps(protocol))
     sample = np.arange(samples)
     split = [SPLITS[s % 3] for s in sample]
@@ -48,7 +53,7 @@ def write_folder(
         for layer in layers:
             values = rng.normal(size=(len(index[unit]["sample"]), width)).astype(np.float32)
             np.save(path / f"embeddings_{unit}_layer{layer}.npy", values)
-    write_concepts(path, rng, labels, layers, units, sets, width)
+    write_concepts(path, rng, labels, layers, units, sets, width, clusters)
     return path
 
 
@@ -60,7 +65,9 @@ def write_concepts(
     units: tuple[str, ...],
     sets: tuple[str, ...],
     width: int,
+    clusters: int = 0,
 ) -> None:
+    numbers = tuple(str(number) for number in range(clusters))
     rows = [
         {
             "layer": layer,
@@ -74,7 +81,7 @@ def write_concepts(
         for layer in layers
         for name in sets
         for unit in units
-        for label in labels
+        for label in (numbers if clusters and name.startswith("kmeans") else labels)
     ]
     if rows:
         pl.DataFrame(rows).write_csv(path / "concepts.csv")

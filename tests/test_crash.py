@@ -24,7 +24,11 @@ from superact.store.maintenance import debris, verify
 from superact.store.rows import activation_rows
 
 COUNTED = [table for table in tables().values() if table.room != "manifest"]
-WITH_RUN = [table.name for table in COUNTED if any(column.name == "run" for column in table.columns)]
+BY_NULL = "null_summary"
+"""Filled by `eval --null` alone."""
+WITH_RUN = [
+    table.name for table in COUNTED if any(column.name == "run" for column in table.columns) and table.name != BY_NULL
+]
 SIGHT = ", ".join(
     [f"(SELECT count(*) FROM {table.name}) AS {table.name}" for table in COUNTED]
     + [f"(SELECT list(DISTINCT run ORDER BY run) FROM {name}) AS run_{name}" for name in WITH_RUN]

@@ -1,28 +1,27 @@
-"""The golden corpora through the library: import, score, eval, and back out of the warehouse."""
+"""The golden corpora through the library, as a program would do it: one stage, one corpus, one method at a time."""
 
 import polars as pl
 import pytest
+from golden_tables import CORPORA, KEYS, METHODS, SEED, assert_equal, kept, named_by_method, without_floors
 
-from superact.metrics.evaluate import Protocol, evaluate
+from superact.metrics.evaluate import STAGES, Protocol, evaluate
 from superact.query import Session
 from superact.store import Warehouse
+from superact.store.stale import stale
 
 pytest.importorskip("torch", reason="scoring needs the extract extra")
-
-from test_golden import CORPORA, METHODS, read
 
 from superact.ingest.import_folder import import_folder
 from superact.ingest.score import score
 
-PARTITION = ["layer", "method", "unit"]
-KEYS = {
-    "activations": [*PARTITION, "concept", "sample", "token"],
-    "thresholds": [*PARTITION, "detector", "label", "concept", "delta"],
-    "detection": [*PARTITION, "detector", "label", "concept", "delta", "split"],
-    "selection": [*PARTITION, "detector", "label"],
-    "summary": [*PARTITION, "detector"],
-}
 TOLERANCE = 1e-6
+PROTOCOL = Protocol(seed=SEED, replicates=50)
+WRITTEN = {
+    "detect": {"activations", "sample_scores", "thresholds", "detection", "selection"},
+    "localize": {"localization_scores", "localization"},
+    "layers": {"layer_selection", "summary"},
+    "distributions": {"distributions", "separation", "superactivator_ratio"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,47 +33,30 @@ def session(golden, tmp_path_factory):
         for corpus in CORPORA:
             import_folder(warehouse, golden / corpus / "inputs")
         score(warehouse)
-        written = evaluate(warehouse, protocol=Protocol(seed=42, replicates=50))
-        assert written["thresholds"] == 2 * 13_824
-        assert evaluate(warehouse, protocol=Protocol(seed=42, replicates=50)) == {}
+        for stage in STAGES:
+            for corpus in CORPORA:
+                for method, supervised in METHODS.items():
+                    written = evaluate(warehouse, [stage], protocol=PROTOCOL, dataset=corpus, method=method)
+                    scored = supervised or stage != "detect"
+                    assert written.keys() == WRITTEN[stage] - ({"activations"} if scored else set())
+        assert stale(warehouse.state()) == []
+        assert evaluate(warehouse, protocol=PROTOCOL) == {}
         yield Session(warehouse)
 
 
-def found_rows(session: Session, table: str, corpus: str) -> pl.DataFrame:
-    method = "concept_set AS method, * EXCLUDE (method)" if table != "activations" else "concept_set AS method, *"
-    return session.sql(f"SELECT {method} FROM {table} WHERE dataset = '{corpus}'")
-
-
 @pytest.mark.parametrize("corpus", CORPORA)
-@pytest.mark.parametrize("table", KEYS)
+@pytest.mark.parametrize("table", [table for table in KEYS if table != "activations"])
 def test_tables_come_out(session, golden, table, corpus):
-    keys = KEYS[table]
-    found, wanted = found_rows(session, table, corpus), read(golden / corpus / "expected", table)
-    wanted = wanted.with_columns(pl.col("layer").cast(pl.Int32))
-    if table == "summary":
-        wanted = wanted.filter(pl.col("layer_choice") == "fixed")
-    if table == "detection":
-        # Of unsupervised methods, test holds the selected pairs only.
-        chosen = read(golden / corpus / "expected", "selection").select(*PARTITION, "detector", "label", "concept")
-        chosen = chosen.with_columns(pl.col("layer").cast(pl.Int32)).drop_nulls("concept")
-        selected = wanted.join(chosen, on=chosen.columns, how="semi")
-        supervised = [method for method, known in METHODS.items() if known]
-        whole = pl.col("method").is_in(supervised) | (pl.col("split") == "cal")
-        wanted = pl.concat([wanted.filter(whole), selected.filter(~whole)])
-    found, wanted = found.sort(keys), wanted.sort(keys)
-    assert found.select(keys).rows() == wanted.select(keys).rows()
-    for column in wanted.columns:
-        if column in ("dataset", "model", *keys):
-            continue
-        assert found[column].is_null().to_list() == wanted[column].is_null().to_list(), column
-        if wanted[column].dtype.is_float() and column != "delta":
-            assert (found[column] - wanted[column]).abs().max() <= TOLERANCE, column
-        else:
-            assert found[column].to_list() == wanted[column].to_list(), column
+    # Seven clusters: the twenty best of a label are all of them.
+    found = named_by_method(session.sql(f"SELECT * FROM {table} WHERE dataset = '{corpus}'"))
+    if table == "localization":
+        found = without_floors(found)
+    assert_equal(found, kept(golden, corpus, table), table, TOLERANCE)
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_intervals_stand_beside_every_average(session, corpus):
-    rows = session.sql(f"SELECT f1, ci_low, ci_high FROM summary WHERE dataset = '{corpus}'").rows()
-    assert len(rows) == 48
-    assert all(0 <= low <= high <= 1 for _, low, high in rows)
+    rows = session.sql(f"SELECT layer_choice, ci_low, ci_high FROM summary WHERE dataset = '{corpus}'")
+    assert rows.group_by("layer_choice").len().sort("layer_choice").rows() == [("best", 24), ("fixed", 48)]
+    assert rows.select(pl.col("ci_low", "ci_high").null_count()).row(0) == (0, 0)
+    assert all(0 <= low <= high <= 1 for _, low, high in rows.rows())

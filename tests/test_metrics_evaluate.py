@@ -1,22 +1,36 @@
 """`evaluate`: what it publishes, what it leaves alone, what it supersedes, and how it goes on after a kill."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import oracles
 import pytest
-from metrics_tables import KEYS, assert_tables, expected, publish_world, random_world, records, write_table
+from metrics_tables import (
+    KEYS,
+    assert_tables,
+    expected,
+    expected_layers,
+    expected_tokens,
+    other_layer,
+    publish_world,
+    random_world,
+    records,
+    write_table,
+)
 
-import superact.metrics.evaluate as module
-from superact.errors import Damaged, MissingTable
+from superact.errors import BadInput, Damaged, MissingTable
+from superact.metrics import detect as module
 from superact.metrics import partition
 from superact.metrics.evaluate import Protocol, evaluate
 from superact.query import Session
 from superact.store import Partition, Warehouse
 
-WORLD = replace(random_world(41, samples=30, labels=4, density=0.3), seed=0)
-METRICS = ["detection", "sample_scores", "selection", "summary", "thresholds"]
+WORLD = replace(random_world(41, samples=30, labels=4, density=0.3, width=3), seed=0)
+DETECTION = ("sample_scores", "thresholds", "detection", "selection")
+SUMMARIES = ("layer_selection", "summary")
+ABOUT_TOKENS = ("localization", "distributions", "separation", "superactivator_ratio")
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +47,29 @@ def runs_of(warehouse: Warehouse) -> dict[tuple, str]:
     return {
         (key.table, *(value for name, value in key.keys if name in ("layer", "unit"))): published.run
         for key, published in warehouse.state().partitions.items()
-        if key.derived
+        if published.derived
     }
 
 
 def changed(before: dict, after: dict) -> set:
     return {key for key in after if before.get(key) != after[key]}
+
+
+def wanted_tables(world: oracles.World) -> dict[str, dict]:
+    """Every table that eval publishes of a world, by the oracles."""
+    found = expected(world) | (expected_tokens(world) if world.unit == "token" else {})
+    del found["random_tokens"]
+    if not world.embeddings:
+        found.pop("localization_scores", None)
+    return found
+
+
+def assert_published(warehouse: Warehouse, world: oracles.World) -> dict[str, dict]:
+    """The warehouse holds the oracle's tables of the world, and no other derived ones."""
+    wanted = wanted_tables(world)
+    assert {p.partition.table for p in warehouse.state().partitions.values() if p.derived} == wanted.keys()
+    assert_tables({table: rows(warehouse, table) for table in wanted}, wanted)
+    return wanted
 
 
 def change(warehouse: Warehouse, table: str, changed_rows: list[dict], **keys) -> None:
@@ -54,27 +85,37 @@ def change(warehouse: Warehouse, table: str, changed_rows: list[dict], **keys) -
         WORLD,
         replace(random_world(42, samples=30, labels=3, clusters=6, density=0.3), seed=0),
         replace(random_world(43, samples=30, labels=3, unit="cls", density=0.3, measure="signed_distance"), seed=0),
-        replace(random_world(44, samples=30, labels=5, density=0.05), seed=0),
+        replace(random_world(44, samples=30, labels=5, density=0.05, width=2), seed=0),
+        replace(random_world(45, samples=30, labels=3, density=0.3, measure="signed_distance", width=4), seed=0),
     ],
-    ids=["supervised", "clusters", "cls", "rare"],
+    ids=["supervised", "clusters", "cls", "rare", "separators"],
 )
 def test_published_tables_are_the_oracle_s(tmp_path, world):
-    warehouse = publish_world(tmp_path / "w", world)
+    warehouse = publish_world(tmp_path / "w", world, files=2)
     written = evaluate(warehouse)
-    found = {table: rows(warehouse, table) for table in METRICS}
-    wanted = expected(world)
-    del wanted["random_tokens"]
-    assert_tables(found, wanted)
-    assert written == {table: len(wanted[table]) for table in METRICS}
-    (run,) = {row["run"] for table in METRICS if table != "sample_scores" for row in found[table]}
-    assert run == warehouse.state().documents[-1]["run"]
-    assert {row["method"] for table in METRICS if table != "sample_scores" for row in found[table]} == {"avg"}
+    wanted = assert_published(warehouse, world)
+    assert written == {table: len(found) for table, found in wanted.items()}
+    carrying = [table for table in wanted if table not in ("sample_scores", "localization_scores")]
+    stamps = {(row["run"], row["method"]) for table in carrying for row in rows(warehouse, table)}
+    assert stamps == {(warehouse.state().documents[-1]["run"], "avg")}
+
+
+def test_layers_are_chosen_among_all_of_a_set(tmp_path):
+    worlds = {layer: other_layer(WORLD, layer) for layer in (3, 1, 12)}
+    for layer, world in worlds.items():
+        publish_world(tmp_path / "w", world, layer=layer)
+    warehouse = Warehouse(tmp_path / "w")
+    evaluate(warehouse)
+    wanted = expected_layers({layer: worlds[layer] for layer in sorted(worlds)})
+    assert_tables({table: rows(warehouse, table) for table in SUMMARIES}, wanted)
+    assert len({row["layer"] for row in rows(warehouse, "layer_selection")} - {None}) > 1
 
 
 def test_intervals_are_the_naive_bootstrap_s(tmp_path):
     warehouse = publish_world(tmp_path / "w", WORLD)
     evaluate(warehouse, protocol=Protocol(seed=0, replicates=40))
     chosen, samples = oracles.selection(WORLD), WORLD.split("test")
+    assert len(rows(warehouse, "summary")) == 10  # the layer, and the best of this one layer
     for row in rows(warehouse, "summary"):
         cuts = {
             (detector, label, choice[0]): choice[2]
@@ -84,23 +125,6 @@ def test_intervals_are_the_naive_bootstrap_s(tmp_path):
         truth, predicted = oracles.outcomes_of(WORLD, samples, cuts)
         values = oracles.bootstrap(truth, predicted, 0, 40)
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-12)
-
-
-def test_running_again_computes_nothing(tmp_path, monkeypatch):
-    warehouse = publish_world(tmp_path / "w", WORLD)
-    evaluate(warehouse)
-    before = warehouse.state().sequence
-    monkeypatch.setattr(module, "query", None)  # a query would fail
-    assert evaluate(warehouse) == {}
-    assert warehouse.state().sequence == before
-
-
-def test_replace_computes_everything_again(tmp_path):
-    warehouse = publish_world(tmp_path / "w", WORLD)
-    first = evaluate(warehouse)
-    before = runs_of(warehouse)
-    assert evaluate(warehouse, replace=True) == first
-    assert changed(before, runs_of(warehouse)) == before.keys()
 
 
 def two_units(root, layers=(1, 2)) -> Warehouse:
@@ -115,63 +139,71 @@ def two_units(root, layers=(1, 2)) -> Warehouse:
     return publish_world(root, cls, layer=1)
 
 
-TOKEN_METRICS = {(table, layer, "token") for table in ("thresholds", "detection", "selection") for layer in (1, 2)}
+def of_layers(tables, *layers: int, unit: tuple[str, ...] = ("token",)) -> set[tuple]:
+    """Keys as `runs_of` gives them: tables about tokens have no unit in their path."""
+    return {(table, layer, *unit) for table in tables for layer in layers}
 
 
-def test_changed_token_labels_supersede_token_metrics_alone(tmp_path):
-    warehouse = two_units(tmp_path / "w")
-    evaluate(warehouse)
+JUDGED = DETECTION[1:]
+SUMMARY = {(table, "token") for table in SUMMARIES}
+SUMMARY_CLS = {(table, "cls") for table in SUMMARIES}
+DOWNSTREAM = of_layers([*ABOUT_TOKENS, "localization_scores"], 1, 2, unit=())
+TOKEN_METRICS = of_layers(JUDGED, 1, 2) | DOWNSTREAM | SUMMARY
+CLS_METRICS = of_layers(JUDGED, 1, unit=("cls",)) | SUMMARY_CLS
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> Path:
+    """Two layers of tokens and one of cls, evaluated."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUPERACT_CACHE", str(folder / "cache"))
+        evaluate(two_units(folder / "w"))
+    return folder / "w"
+
+
+@pytest.fixture
+def warehouse(tmp_path, evaluated) -> Warehouse:
+    """A copy of it, to change."""
+    return Warehouse(shutil.copytree(evaluated, tmp_path / "w"))
+
+
+def test_everything_is_there_once(warehouse):
+    scores = {("sample_scores", 1, "token"), ("sample_scores", 2, "token"), ("sample_scores", 1, "cls")}
+    assert runs_of(warehouse).keys() == TOKEN_METRICS | CLS_METRICS | scores
+
+
+def test_changed_token_labels_supersede_token_metrics_alone(warehouse):
     before = runs_of(warehouse)
     change(warehouse, "token_labels", [])
     evaluate(warehouse)
-    assert changed(before, runs_of(warehouse)) == TOKEN_METRICS | {("summary", "token")}
+    assert changed(before, runs_of(warehouse)) == TOKEN_METRICS
     assert {row["status"] for row in rows(warehouse, "thresholds", "unit = 'token'")} <= {
         "sample_labels_only",
         "no_cal_positives",
     }
+    assert rows(warehouse, "localization") == []  # no token label, no truth
 
 
-def test_changed_sample_labels_leave_sample_scores(tmp_path):
-    warehouse = two_units(tmp_path / "w")
-    evaluate(warehouse)
-    before = runs_of(warehouse)
-    change(warehouse, "sample_labels", [{"sample": 0, "label": WORLD.evaluated[0]}])
-    evaluate(warehouse)
-    cls = {(table, 1, "cls") for table in ("thresholds", "detection", "selection")}
-    assert changed(before, runs_of(warehouse)) == TOKEN_METRICS | cls | {("summary", "token"), ("summary", "cls")}
-
-
-def test_changed_activations_supersede_their_layer_and_the_summary(tmp_path):
-    warehouse = two_units(tmp_path / "w")
-    evaluate(warehouse)
+def test_changed_activations_supersede_their_layer_and_the_summary(warehouse):
     before = runs_of(warehouse)
     other = replace(WORLD, scores={key: -value for key, value in WORLD.scores.items()})
     change(warehouse, "activations", records(other)["activations"], layer=2)
     evaluate(warehouse)
-    own = {(table, 2, "token") for table in ("sample_scores", "thresholds", "detection", "selection")}
-    assert changed(before, runs_of(warehouse)) == own | {("summary", "token")}
+    own = of_layers(DETECTION, 2) | of_layers([*ABOUT_TOKENS, "localization_scores"], 2, unit=())
+    assert changed(before, runs_of(warehouse)) == own | SUMMARY
 
 
-def test_another_seed_supersedes_what_draws(tmp_path):
-    warehouse = two_units(tmp_path / "w")
-    evaluate(warehouse)
+def test_another_seed_supersedes_what_draws(warehouse):
     before = runs_of(warehouse)
     evaluate(warehouse, protocol=Protocol(seed=5))
-    draws = {("sample_scores", layer, "token") for layer in (1, 2)} | {("summary", "token"), ("summary", "cls")}
+    draws = {("sample_scores", layer, "token") for layer in (1, 2)} | {("summary", "cls")}
     assert changed(before, runs_of(warehouse)) == TOKEN_METRICS | draws
     found = rows(warehouse, "sample_scores", "unit = 'token' AND layer = 1 AND aggregate = 'random'")
     wanted = oracles.sample_scores(replace(WORLD, seed=5))
     assert {(r["concept"], r["sample"], "random"): r["score"] for r in found} == {
         key: value for key, value in wanted.items() if key[2] == "random"
     }
-
-
-def test_other_replicates_touch_the_summary_alone(tmp_path):
-    warehouse = two_units(tmp_path / "w")
-    evaluate(warehouse)
-    before = runs_of(warehouse)
-    evaluate(warehouse, protocol=Protocol(replicates=10))
-    assert changed(before, runs_of(warehouse)) == {("summary", "token"), ("summary", "cls")}
 
 
 def test_intervals_repeat_and_differ_by_seed(tmp_path):
@@ -187,19 +219,17 @@ def test_intervals_repeat_and_differ_by_seed(tmp_path):
 def test_narrowing_by_layer_keeps_the_other_layers_in_the_summary(tmp_path):
     warehouse = two_units(tmp_path / "w", layers=(1, 2, 3))
     evaluate(warehouse, layer=2, unit="token")
-    assert {row["layer"] for row in rows(warehouse, "summary")} == {2}
+    assert {row["layer"] for row in rows(warehouse, "summary", "layer_choice = 'fixed'")} == {2}
     evaluate(warehouse, layer=[1], unit="token")
-    assert {row["layer"] for row in rows(warehouse, "summary")} == {1, 2}
+    assert {row["layer"] for row in rows(warehouse, "summary", "layer_choice = 'fixed'")} == {1, 2}
     assert {row["layer"] for row in rows(warehouse, "detection")} == {1, 2}
     evaluate(warehouse)
     assert {(row["layer"], row["unit"]) for row in rows(warehouse, "summary")} == {
-        (1, "token"), (2, "token"), (3, "token"), (1, "cls"),
+        (1, "token"), (2, "token"), (3, "token"), (None, "token"), (1, "cls"), (None, "cls"),
     }  # fmt: skip
 
 
-def test_a_narrowed_call_brings_stale_layers_of_the_summary_up_to_date(tmp_path):
-    warehouse = two_units(tmp_path / "w")
-    evaluate(warehouse)
+def test_a_narrowed_call_brings_stale_layers_of_the_summary_up_to_date(warehouse):
     change(warehouse, "token_labels", [])
     evaluate(warehouse, layer=1, unit="token")
     assert {row["status"] for row in rows(warehouse, "thresholds", "unit = 'token' AND layer = 2")} <= {
@@ -227,9 +257,7 @@ def test_datasets_that_lack_something(tmp_path, missing):
         world = replace(world, concepts=dict.fromkeys(world.concepts, "no_train_positives"), scores={})
     warehouse = publish_world(tmp_path / "w", world)
     evaluate(warehouse)
-    wanted = expected(world)
-    del wanted["random_tokens"]
-    assert_tables({table: rows(warehouse, table) for table in METRICS}, wanted)
+    assert_published(warehouse, world)
     if missing != "train":
         assert {(r["f1"], r["ci_low"], r["ci_high"]) for r in rows(warehouse, "summary")} == {(None, None, None)}
     assert evaluate(warehouse) == {}
@@ -251,25 +279,21 @@ def test_a_killed_run_goes_on_whatever_the_batch_size(tmp_path, monkeypatch):
             evaluate(warehouse, batch_rows=1)
     assert warehouse.state().select("sample_scores") == []
     evaluate(warehouse)  # all concepts that are left in one batch
-    wanted = expected(WORLD)
-    del wanted["random_tokens"]
-    assert_tables({table: rows(warehouse, table) for table in METRICS}, wanted)
+    assert_published(warehouse, WORLD)
 
 
 def test_metric_rows_are_cut_into_files(tmp_path, monkeypatch):
     monkeypatch.setattr(partition, "PIECE_ROWS", 7)
     warehouse = publish_world(tmp_path / "w", WORLD)
     evaluate(warehouse)
-    wanted = expected(WORLD)
-    del wanted["random_tokens"]
-    assert_tables({table: rows(warehouse, table) for table in METRICS}, wanted)
+    wanted = assert_published(warehouse, WORLD)
     files = warehouse.state().get("thresholds", **KEYS).files
     assert [file.rows for file in files] == [7] * (len(wanted["thresholds"]) // 7) + [len(wanted["thresholds"]) % 7]
 
 
 def test_missing_inputs_are_named(tmp_path):
     warehouse = publish_world(tmp_path / "w", WORLD)
-    with pytest.raises(MissingTable, match="layer 9"):
+    with pytest.raises(BadInput, match=r"no layer 9\. The nearest: 1\."):
         evaluate(warehouse, layer=9)
     warehouse.remove([Partition.of("token_labels", dataset="d", model="m")], "test")
     with pytest.raises(MissingTable, match="token_labels"):
