@@ -191,3 +191,13 @@ def test_labels_of_one_dataset_leave_the_others_alone(warehouse: Warehouse, tmp_
     assert ask(warehouse, query) == [("pets", "dog"), ("pets", "red"), ("toys", "blue"), ("toys", "red")]
     with pytest.raises(BadInput, match=r"no evaluated label 'dog'\. The nearest: blue, green, red\."):
         evaluated_toys(warehouse, labels=("dog",), dataset="toys")
+
+
+def test_a_later_stage_goes_on_from_the_detection_that_is_there(warehouse: Warehouse) -> None:
+    where = {"layer": 1, "unit": "token"}
+    evaluated_toys(warehouse, "detect", labels=("red",), all_pairs=True, **where)
+    for stage in ("localize", "layers", "distributions"):
+        assert evaluated_toys(warehouse, stage, **where)
+    assert labels_of(warehouse) == {("red",)}
+    assert stale(warehouse.state()) == []
+    assert evaluated_toys(warehouse, labels=("red",), all_pairs=True, **where) == {}

@@ -81,7 +81,14 @@ def run(
     can be exported. The published layout needs torch and --out, and takes the filters by path key alone.
     """
     keys = path_keys(dataset, model, layers, concept_set, unit)
-    others = {"method": method, "detector": detector, "split": split, "label": label, "concept": concept, "delta": delta}
+    others = {
+        "method": method,
+        "detector": detector,
+        "split": split,
+        "label": label,
+        "concept": concept,
+        "delta": delta,
+    }
     if layout is Layout.published:
         surplus = {"--columns": columns, **{f"--{name}": value for name, value in others.items()}, "--format": format}
         _write_published(warehouse, keys, out, surplus if table is None else {"TABLE": table})

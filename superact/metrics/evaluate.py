@@ -23,7 +23,7 @@ from superact.metrics.evaluation import Evaluation
 from superact.metrics.layers import summarise_group
 from superact.metrics.localize import localize_layer
 from superact.metrics.partition import BATCH_ROWS, evaluation_connection
-from superact.metrics.plan import STAGES, Keys, Layer, Protocol, declare, plan_layer, wanted_sets, with_labels
+from superact.metrics.plan import STAGES, Keys, Layer, Protocol, adopted, declare, plan_layer, wanted_sets, with_labels
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
 from superact.store.manifest import Document
@@ -117,8 +117,11 @@ def _evaluate_group(evaluation: Evaluation, sets: list[Keys], stages: list[str])
 
 
 def _planned(evaluation: Evaluation, keys: Keys, stages: list[str]) -> Layer:
-    layer = plan_layer(evaluation.run, evaluation.protocol, keys, evaluation.paths)
-    declare(evaluation.run, layer, stages)
+    run, protocol = evaluation.run, evaluation.protocol
+    if "detect" not in stages:
+        protocol = adopted(run, keys, protocol)
+    layer = plan_layer(run, protocol, keys, evaluation.paths)
+    declare(run, layer, stages)
     return layer
 
 

@@ -24,6 +24,7 @@ from superact.metrics.plan import (
     KEPT_CONCEPTS,
     Layer,
     Protocol,
+    adopted,
     keys_of,
     plan_layer,
     summary_identity,
@@ -66,7 +67,7 @@ def evaluate_null(
                     progress(
                         "null " + " ".join(str(v) for k, v in sets[0].items() if k != "layer"), number, len(groups)
                     )
-                layers = [plan_layer(run, protocol, keys, evaluation.paths) for keys in sets]
+                layers = [plan_layer(run, adopted(run, keys, protocol), keys, evaluation.paths) for keys in sets]
                 identity = {**summary_identity(protocol, layers, "null_summary"), "shuffles": shuffles}
                 del identity["replicates"]
                 part = run.partition("null_summary", identity, **keys_of("null_summary", sets[0]))

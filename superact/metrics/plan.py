@@ -262,6 +262,16 @@ def _embeddings_hash(run: Run, layer: Layer, table: str, optional: bool = False)
     return found
 
 
+def adopted(run: Run, keys: Keys, protocol: Protocol) -> Protocol:
+    """The protocol with the labels and kept pairs of the detection that is published: a later stage goes on from that."""
+    published = run.state.get("detection", **keys)
+    if published is None:
+        return protocol
+    own = published.identity.get("labels")
+    labels = None if own is None else tuple(own)
+    return replace(protocol, labels=labels, all_pairs=published.identity.get("kept_concepts") == "all")
+
+
 def _labels(run: Run, keys: Keys, protocol: Protocol) -> tuple[str, ...] | None:
     """The labels to evaluate: those asked for, beside those evaluated already, which are brought up to date. None: all."""
     if protocol.labels is None:
