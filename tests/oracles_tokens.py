@@ -248,7 +248,9 @@ def separation(world: World) -> dict[tuple[str], tuple]:
             overlap = float(np.minimum(*masses).sum())
             truth = [True] * len(inside) + [False] * len(outside)
             auc = float(roc_auc_score(truth, np.concatenate([inside, outside])))
-        tail = (None, None, None) if choice is None else tails(world, label, choice, inside, outside)
+        tail: tuple = (None, None, None) if choice is None else tails(world, label, choice, inside, outside)
+        if not any(name == label for _, _, name in world.token_labels):
+            tail = (None, tail[1], None)  # no truth about tokens
         own = (concept, None if choice is None else choice[1])
         distance = cohens_d(inside, outside)
         found[(label,)] = (*own, overlap, auc, distance, *tail, len(inside), len(outside))

@@ -23,9 +23,10 @@ from eval_folders import (
 from typer.testing import CliRunner
 
 from superact.cli.main import app
-from superact.errors import BadInput
+from superact.errors import BadInput, MissingTable
 from superact.ingest.import_folder import import_folder
 from superact.ingest.score import score
+from superact.metrics.evaluate import Protocol
 from superact.store import Warehouse
 from superact.store.stale import stale
 
@@ -150,7 +151,7 @@ def command(warehouse: Warehouse, *arguments: str) -> tuple[int, str]:
 def test_the_command_line_asks_the_same(warehouse: Warehouse) -> None:
     narrow = ("--concept-set", "avg", "--layer", "1", "--label", "red", "--label", "blue", "--replicates", "20")
     code, said = command(warehouse, "localize", *narrow)
-    assert code == 3 and "`superact eval detect` first" in said
+    assert code == 3 and "Run `superact eval detect --dataset toys" in said
     code, said = command(warehouse, "localize", "detect", "--unit", "token", *narrow)
     assert code == 0 and "localization: " in said and "summary" not in said
     assert ask(warehouse, "SELECT DISTINCT label FROM localization ORDER BY label") == [("blue",), ("red",)]
@@ -201,3 +202,29 @@ def test_a_later_stage_goes_on_from_the_detection_that_is_there(warehouse: Wareh
     assert labels_of(warehouse) == {("red",)}
     assert stale(warehouse.state()) == []
     assert evaluated_toys(warehouse, labels=("red",), all_pairs=True, **where) == {}
+
+
+def test_a_label_that_is_not_detected_yet_is_no_label_of_a_later_stage(warehouse: Warehouse) -> None:
+    where = {"layer": 1, "unit": "token", "concept_set": "avg"}
+    evaluated_toys(warehouse, "detect", labels=("red",), **where)
+    with pytest.raises(MissingTable, match=r"label 'blue' .*Run `superact eval detect --label blue` first"):
+        evaluated_toys(warehouse, "layers", labels=("red", "blue"), **where)
+
+
+def test_a_layer_is_looked_for_among_those_of_the_dataset(warehouse: Warehouse, tmp_path: Path) -> None:
+    import_folder(warehouse, folder_of_toys(tmp_path / "other", dataset="others", layers=(7,), sets=("avg",)))
+    with pytest.raises(BadInput, match=r"There is no layer 7 of toys\. The nearest: 1, 2\."):
+        evaluated_toys(warehouse, dataset="toys", layer=[7])
+
+
+def test_replacing_some_layers_leaves_the_others(warehouse: Warehouse) -> None:
+    evaluated_toys(warehouse, concept_set="avg", unit="token")
+    before = runs_of(warehouse)
+    evaluated_toys(warehouse, "detect", "layers", concept_set="avg", unit="token", layer=1, replace=True)
+    again = {key for key, run in runs_of(warehouse).items() if before[key] != run}
+    assert again and not {key for key in again if key[:3] == ("detection", "avg", "2")}
+
+
+def test_a_seed_of_65_bits_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"from 0 to 2\^64 - 1"):
+        Protocol(seed=1 << 64)

@@ -61,7 +61,7 @@ def evaluated(made: dict[str, Path], tmp_path: Path) -> Warehouse:
 @pytest.mark.parametrize("stage", LATER)
 @pytest.mark.parametrize("name", SETS)
 def test_a_stage_before_its_inputs_names_the_command(scored: Warehouse, name: str, stage: str) -> None:
-    with pytest.raises(MissingTable, match=r"Run `superact eval detect` first"):
+    with pytest.raises(MissingTable, match=r"Run `superact eval detect --dataset [^`]*` first"):
         evaluated_toys(scored, stage, concept_set=name)
     assert runs_of(scored) == {}
 
@@ -70,7 +70,9 @@ def test_a_stage_before_its_inputs_names_the_command(scored: Warehouse, name: st
 def test_a_stage_on_stale_inputs_names_the_command(evaluated: Warehouse, stage: str) -> None:
     without_a_token_label(evaluated)
     before = runs_of(evaluated)
-    with pytest.raises(StaleInput, match=r"Make it anew: `superact eval detect`"):
+    with pytest.raises(
+        StaleInput, match=r"input:token_labels.*Make it anew: `superact eval detect --dataset toys [^`]*`"
+    ):
         evaluated_toys(evaluated, stage)
     assert runs_of(evaluated) == before
     evaluated_toys(evaluated, "detect")
@@ -122,10 +124,32 @@ def test_alignments_go_when_they_are_stale_and_the_embeddings_gone(evaluated: Wa
 
 def test_a_dense_set_without_embeddings_says_what_to_do(scored: Warehouse) -> None:
     drop(scored, "embeddings")
-    said = r"needs embeddings of .*kmeans.*Run `superact extract` or `superact ingest --keep all` first\."
+    said = r"needs embeddings of .*kmeans.*Run `superact extract` \(or `superact import`, .*--keep all` first\."
     with pytest.raises(MissingTable, match=said):
-        evaluated_toys(scored)
+        evaluated_toys(scored, concept_set="kmeans")
     assert runs_of(scored) == {}
+
+
+def test_what_nothing_can_be_made_of_is_left_out_beside_others_and_named(scored: Warehouse) -> None:
+    drop(scored, "embeddings")
+    told: list[str] = []
+    evaluated_toys(scored, say=told.append)
+    assert {dict(p.partition.keys)["concept_set"] for p in scored.state().select("selection")} == {"avg"}
+    assert told == [
+        "toys tiny 1 kmeans token is left out: it is unsupervised, and its embeddings are gone",
+        "toys tiny 1 avg: superactivator_global and superactivator_local need the embeddings, which are not there; "
+        "`superact extract` makes them",
+    ]
+
+
+def test_another_seed_leaves_alignments_alone_though_the_embeddings_are_gone(evaluated: Warehouse) -> None:
+    drop(evaluated, "embeddings")
+    told: list[str] = []
+    evaluated_toys(evaluated, concept_set="avg", seed=5, say=told.append)
+    assert localizers(evaluated, "avg") == sorted(BY_TOKENS + BY_EMBEDDINGS)
+    assert told == []
+    evaluated_toys(evaluated, "localize", concept_set="avg", seed=5, replace=True)
+    assert localizers(evaluated, "avg") == sorted(BY_TOKENS + BY_EMBEDDINGS)
 
 
 def test_a_stale_dense_set_without_embeddings_says_what_to_do(evaluated: Warehouse) -> None:

@@ -19,9 +19,9 @@ from superact.ingest.job import Job
 from superact.ingest.learn import Recipe, learn
 from superact.ingest.pipeline import ingest
 from superact.ingest.score import score
-from superact.store.shards import ranges, shard_tokens
 from superact.models import load_model
 from superact.store import Warehouse
+from superact.store.shards import ranges, shard_tokens
 
 
 def text_job(tmp_path: Path, layers: tuple[int, ...] = (0, 2, 3)) -> Job:

@@ -55,7 +55,10 @@ def run(
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(metavar="NUMBER", min=0, help="Of the random token, the random floor and the bootstrap.")
+        int,
+        typer.Option(
+            metavar="NUMBER", min=0, max=(1 << 64) - 1, help="Of the random token, the random floor and the bootstrap."
+        ),
     ] = 0,
     replicates: Annotated[
         int, typer.Option(metavar="NUMBER", min=1, help="Bootstrap replicates of the intervals.")
@@ -84,12 +87,15 @@ def run(
     chosen = STAGES if not stages or Stage.all in stages else [stage.value for stage in stages]
     if null and stages:
         raise typer.BadParameter("--null runs its own search: name no stage beside it.")
-    shared = {"protocol": protocol, "replace": replace, **wanted}
+    left_out: list[str] = []
+    shared = {"protocol": protocol, "replace": replace, "say": left_out.append, **wanted}
     with progress_line(quiet) as report:
         if null:
             written = evaluate_null(opened, shuffles=shuffles, progress=report, **shared)
         else:
             written = evaluate(opened, chosen, progress=report, **shared)
+    for text in left_out:
+        note(text, quiet)
     if not written:
         note("nothing was stale: every metric is there already", quiet)
     for table, rows in written.items():

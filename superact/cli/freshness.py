@@ -23,7 +23,8 @@ def note_stale(session: Session, text: str) -> None:
     for table in sorted(set(tables)):
         n = tables.count(table)
         parts = "partition is" if n == 1 else "partitions are"
-        note(f"stale: {n} {parts} of {table} older than its inputs; `superact eval` makes them anew", quiet=False)
+        command = "superact eval --null" if table == "null_summary" else "superact eval"
+        note(f"stale: {n} {parts} of {table} older than its inputs; `{command}` makes them anew", quiet=False)
 
 
 def _words(text: str) -> set[str]:

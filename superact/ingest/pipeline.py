@@ -19,7 +19,7 @@ from superact.ingest.extract import extract
 from superact.ingest.job import Job
 from superact.ingest.learn import Recipe, learn, unlearned
 from superact.ingest.score import score, unscored
-from superact.ingest.targets import check_keep
+from superact.ingest.targets import check_keep, waiting_for_eval
 from superact.store import Warehouse
 
 EMBEDDINGS = ("keep", "drop", "none")
@@ -103,8 +103,18 @@ def _scored(job: Job, recipe: Recipe) -> dict[str, Any]:
 
 
 def drop_embeddings(warehouse: Warehouse, job: Job) -> int:
-    """Remove the embeddings of a job's layers and units; returns how many partitions went."""
-    found = warehouse.state().select("embeddings", **job.keys, layer=job.layers, unit=job.units)
+    """Remove the embeddings of a job's layers and units; returns how many partitions went.
+
+    Errors: BadInput while an unsupervised set waits to be scored from them.
+    """
+    state = warehouse.state()
+    found = state.select("embeddings", **job.keys, layer=job.layers, unit=job.units)
+    waiting = waiting_for_eval(warehouse, **job.keys, layer=job.layers, unit=job.units)
+    if found and waiting:
+        raise BadInput(
+            what=f"The embeddings stay: {', '.join(waiting)} is scored from them by `superact eval`, which has not run.",
+            remedy="Run `superact eval detect` and then the same command again, or use --embeddings keep.",
+        )
     if found:
         warehouse.remove([published.partition for published in found], "drop embeddings")
     return len(found)

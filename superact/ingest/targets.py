@@ -183,6 +183,18 @@ def left_to_eval(warehouse: Warehouse, keep: str = "selected", **wanted: Any) ->
     return sorted({str(dict(concepts.partition.keys)["concept_set"]) for concepts in unsupervised})
 
 
+def waiting_for_eval(warehouse: Warehouse, **wanted: Any) -> list[str]:
+    """Names of the unsupervised sets that match and are scored neither whole nor by eval: they still need their embeddings."""
+    state = warehouse.state()
+    found = set()
+    for concepts in state.select("concepts", **wanted):
+        keys = dict(concepts.partition.keys)
+        scored = state.get("activations", **keys) or state.get("selection", **keys)
+        if scored is None and not supervised(warehouse, state, concepts):
+            found.add(str(keys["concept_set"]))
+    return sorted(found)
+
+
 def targets(
     run: Run, warehouse: Warehouse, device: torch.device | str, keep: str = "selected", **wanted: Any
 ) -> list[Target]:

@@ -24,6 +24,8 @@ from superact.metrics.partition import query
 EPSILON = 1e-8
 FILE_ROWS = 2_000_000
 """Rows of localization_scores in one file, about."""
+BLOCK_WEIGHTS = 2_000_000
+"""(label, row) cells of a block at most: a few matrices of float64 hold so many."""
 SPAN_WEIGHTS = 4_000_000
 """(label, token) pairs of the samples whose weights are held at a time."""
 

@@ -3,7 +3,8 @@
 One pass over the embeddings, block by block, writes the roll-up of every concept (sample_scores) and keeps the scores of the
 cal tokens that carry a label, from which the all-pairs thresholds are made; after the selection, a second pass stores the
 activations of the concepts that some label chose. Both passes score the same blocks with the same matrix product, so that a
-threshold and the score that it equals have the same bits. Memory: a block of scores, and a range of concepts' calibration.
+threshold and the score that it equals have the same bits, on one machine and number of threads; another may differ in the last
+one. Memory: a block of scores, and a range of concepts' calibration.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from superact.errors import MissingTable, NonFinite
+from superact.errors import NonFinite
 from superact.metrics.embeddings import Block, Embeddings
 from superact.metrics.partition import batches, hold_query
-from superact.metrics.plan import Layer
+from superact.metrics.plan import Layer, no_embeddings
 from superact.store.rows import activation_rows
 from superact.store.scratch import scratch_matrix
 from superact.store.shards import shard_tokens
@@ -37,7 +38,7 @@ CALIBRATION_ROWS = 1_000_000
 """Scores of calibration tokens that are handed to SQL at a time."""
 FILE_ROWS = 2_000_000
 """Rows of sample_scores in one file, about; GROUP_ROWS in one row group."""
-GROUP_ROWS = 250_000
+GROUP_ROWS = 64_000
 AGGREGATES = {"token": ["last", "max", "mean", "random"], "cls": ["cls"]}
 
 Array = np.ndarray[Any, Any]
@@ -106,16 +107,10 @@ class DenseScores:
 
     def _open(self) -> tuple[Vectors, Embeddings]:
         """What is multiplied. Errors: MissingTable where the embeddings were dropped."""
-        sources, keys = self._layer.sources, self._layer.keys
+        sources = self._layer.sources
         for table in ("embeddings", "layer_stats"):
             if table not in sources:
-                raise MissingTable(
-                    stage="eval",
-                    table=table,
-                    where=" ".join(map(str, keys.values())),
-                    warehouse=self._evaluation.run.warehouse.root,
-                    command="superact extract",
-                )
+                raise no_embeddings(self._evaluation.run, self._layer, table)
         vectors = Vectors(self._connection, self._names)
         paths = self._evaluation.paths
         rows = max(1, BLOCK_SCORES // max(1, len(self._names)))
@@ -214,7 +209,8 @@ class SampleScoreWriter:
     ) -> None:
         self._part, self._names, self._aggregates = part, names, AGGREGATES[unit]
         rows = connection.sql("SELECT sample FROM samples ORDER BY sample").to_arrow_table()
-        self._left = rows["sample"].to_numpy()
+        self._every = rows["sample"].to_numpy()
+        self._seen: list[Array] = []
         self._random = np.empty(0, dtype=np.int64)
         if unit == "token":
             random = connection.sql("SELECT sample, token FROM random_tokens ORDER BY sample").to_arrow_table()
@@ -235,16 +231,18 @@ class SampleScoreWriter:
             highest = np.maximum.reduceat(scores, block.starts, axis=1)
             rolled = np.stack([scores[:, ends - 1], highest, means, scores[:, drawn]], axis=2)
         self._blocks.append((block.samples, rolled))
-        self._left = np.setdiff1d(self._left, block.samples, assume_unique=True)
+        self._seen.append(block.samples)
         self._rows += rolled.size
         if self._rows >= FILE_ROWS:
             self._flush()
 
     def finish(self) -> None:
         """Write what is held, and the samples without content tokens, whose scores are NULL."""
-        if len(self._left) and self._names:
-            shape = (len(self._names), len(self._left), len(self._aggregates))
-            self._blocks.append((self._left, np.full(shape, np.nan, dtype=np.float32)))
+        seen = np.concatenate(self._seen) if self._seen else self._every[:0]
+        left = np.setdiff1d(self._every, seen, assume_unique=True)
+        if len(left) and self._names:
+            shape = (len(self._names), len(left), len(self._aggregates))
+            self._blocks.append((left, np.full(shape, np.nan, dtype=np.float32)))
         if self._blocks or self._shard == 0:
             self._flush()
 

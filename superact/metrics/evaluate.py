@@ -1,7 +1,8 @@
 """`superact eval`: from activations (or, of unsupervised sets, embeddings) to every metric table, in SQL.
 
-One (layer, concept set, unit) at a time and, inside it, one range of concepts or one label at a time, so that memory does not
-grow with the tables. What is published already with the same inputs is left alone. Stages:
+One (layer, concept set, unit) at a time and, inside it, one range of concepts or one batch of labels at a time, so that memory
+does not grow with the tables; it does with the tokens of one label's concept, whose quantiles do not spill (about 10M). What
+is published already with the same inputs is left alone. Stages:
 
     detect          sample_scores, thresholds, detection, selection; activations of what unsupervised sets selected
     localize        localization_scores, localization
@@ -23,7 +24,18 @@ from superact.metrics.evaluation import Evaluation
 from superact.metrics.layers import summarise_group
 from superact.metrics.localize import localize_layer
 from superact.metrics.partition import BATCH_ROWS, evaluation_connection
-from superact.metrics.plan import STAGES, Keys, Layer, Protocol, adopted, declare, plan_layer, wanted_sets, with_labels
+from superact.metrics.plan import (
+    STAGES,
+    Keys,
+    Layer,
+    Protocol,
+    adopted,
+    declare,
+    outdated,
+    plan_layer,
+    wanted_sets,
+    with_labels,
+)
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
 from superact.store.manifest import Document
@@ -44,12 +56,14 @@ def evaluate(
     threads: int | None = None,
     batch_rows: int = BATCH_ROWS,
     progress: Callable[[str, int, int], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
     **wanted: Any,
 ) -> dict[str, int]:
     """Run stages of eval for every concept set that matches `wanted` (dataset, model, layer, concept_set, unit, method).
 
     Stage layers takes in the layers evaluated earlier, whatever this call is narrowed to; when detect runs too, they are
-    brought up to date. Publishes one run; returns the rows written to each table (empty when all was current).
+    brought up to date. `say` is told what had to be left out. Publishes one run; returns the rows written to each table (empty
+    when all was current).
     Errors: BadInput for unknown stages and names, MissingTable when there is nothing to evaluate or an earlier stage has
     not run, StaleInput, Damaged when an input file is not as it was published.
     """
@@ -59,8 +73,8 @@ def evaluate(
         run.provenance = {"batch_rows": batch_rows, "duckdb_threads": threads, "stages": list(stages)}
         verified = VerifiedFiles(cache_path("verified.json"))
         with evaluation_connection(threads) as connection:
-            evaluation = Evaluation(run, protocol, verified, connection, batch_rows)
-            found = wanted_sets(run, evaluation.paths, **wanted)
+            evaluation = Evaluation(run, protocol, verified, connection, batch_rows, say)
+            found = wanted_sets(run, evaluation.paths, say, **wanted)
             groups = group_sets(with_labels(run, evaluation.paths, found, protocol.labels))
             done, total = 0, sum(len(sets) for sets in groups)
             for sets in groups:
@@ -102,11 +116,17 @@ def rows_written(document: Document | None) -> dict[str, int]:
 
 
 def _evaluate_group(evaluation: Evaluation, sets: list[Keys], stages: list[str]) -> None:
-    """The wanted layers of one (dataset, model, concept set, unit), and for its summary those evaluated earlier."""
-    layers = [_planned(evaluation, keys, stages) for keys in sets]
-    earlier = [
-        _planned(evaluation, keys, _repeated(stages)) for keys in _evaluated(evaluation, sets) if "layers" in stages
-    ]
+    """The wanted layers of one (dataset, model, concept set, unit), and for its summary those evaluated earlier.
+
+    Of the earlier ones only what is out of date is made anew, whatever is to be replaced.
+    """
+    layers = [planned(evaluation, keys, stages) for keys in sets]
+    for layer in layers:
+        declare(evaluation.run, layer, stages)
+    earlier = [planned(evaluation, keys, stages) for keys in evaluated(evaluation, sets) if "layers" in stages]
+    for layer in earlier:
+        if "detect" in stages and outdated(evaluation.run, layer, ["detect"]):
+            declare(evaluation.run, layer, ["detect"])
     for layer in [*layers, *earlier]:
         detect_layer(evaluation, layer)
         localize_layer(evaluation, layer)
@@ -116,20 +136,15 @@ def _evaluate_group(evaluation: Evaluation, sets: list[Keys], stages: list[str])
         summarise_group(evaluation, sets[0], both)
 
 
-def _planned(evaluation: Evaluation, keys: Keys, stages: list[str]) -> Layer:
+def planned(evaluation: Evaluation, keys: Keys, stages: Sequence[str] = ()) -> Layer:
+    """The plan of one layer; a call that does not detect goes on from the detection that is published."""
     run, protocol = evaluation.run, evaluation.protocol
     if "detect" not in stages:
         protocol = adopted(run, keys, protocol)
-    layer = plan_layer(run, protocol, keys, evaluation.paths)
-    declare(run, layer, stages)
-    return layer
+    return plan_layer(run, protocol, keys, evaluation.paths)
 
 
-def _repeated(stages: list[str]) -> list[str]:
-    return [stage for stage in stages if stage == "detect"]
-
-
-def _evaluated(evaluation: Evaluation, sets: list[Keys]) -> list[Keys]:
+def evaluated(evaluation: Evaluation, sets: list[Keys]) -> list[Keys]:
     """The other layers of a group that have detection."""
     group = {name: value for name, value in sets[0].items() if name != "layer"}
     published = evaluation.run.state.select("detection", **group)

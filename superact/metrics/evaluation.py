@@ -25,7 +25,7 @@ class Evaluation:
     verified: VerifiedFiles
     connection: duckdb.DuckDBPyConnection
     batch_rows: int = BATCH_ROWS
-    notes: Callable[[str], None] = lambda text: None
+    say: Callable[[str], None] = lambda text: None
     _bound: tuple[object, ...] = ()
     _drawn: tuple[object, ...] = ()
 
@@ -86,7 +86,7 @@ class Evaluation:
                 if table == "activations" and not layer.dense:
                     published = layer.sources["activations"]
                 else:
-                    published = published_by(self.run, layer, table, "superact eval detect")
+                    published = published_by(self.run, layer, table)
                 bind(self.connection, table, self.paths(published))
             elif part.current:
                 self.bind(table, **layer.own(table))

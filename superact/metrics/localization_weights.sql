@@ -1,27 +1,30 @@
 -- localization_weights: the superactivators of every label in a range of samples, and their softmax weights.
 -- grain: label, sample, token
--- reads: activations, sample_scores (one partition); localization_labels; samples
+-- reads: activations (one partition); localization_labels; samples
 -- parameters: $first and $last, the sample range of this block; $measure, cosine or signed_distance
 -- global_weight: over the superactivators of train and cal together; local_weight: over those of the sample alone, for cal and
--- test samples, which are thereby detected. Weights are unnormalised (the vector they make is): exp(logit - maximum), the
--- maximum of a sample being its largest score.
+-- test samples, which are thereby detected. Weights are unnormalised (the vector they make is): exp(logit - maximum).
+WITH reached AS (
+    SELECT
+        l.label,
+        a.sample,
+        a.token,
+        s.split,
+        score_of($measure, a.cosine, a.signed_distance)::DOUBLE * l.scale AS logit,
+        l.peak
+    FROM activations AS a
+    JOIN localization_labels AS l
+        ON l.concept = a.concept AND score_of($measure, a.cosine, a.signed_distance) >= l.threshold
+    JOIN samples AS s ON s.sample = a.sample
+    WHERE a.sample BETWEEN $first AND $last
+)
 SELECT
-    l.label,
-    a.sample,
-    a.token,
+    label,
+    sample,
+    token,
+    CASE WHEN split IN ('train', 'cal') THEN exp(logit - peak) ELSE 0.0 END AS global_weight,
     CASE
-        WHEN s.split IN ('train', 'cal')
-            THEN exp(score_of($measure, a.cosine, a.signed_distance)::DOUBLE * l.scale - l.peak)
-        ELSE 0.0
-    END AS global_weight,
-    CASE
-        WHEN s.split IN ('cal', 'test')
-            THEN exp((score_of($measure, a.cosine, a.signed_distance)::DOUBLE - ss.score::DOUBLE) * l.scale)
+        WHEN split IN ('cal', 'test') THEN exp(logit - max(logit) OVER (PARTITION BY label, sample))
         ELSE 0.0
     END AS local_weight
-FROM activations AS a
-JOIN localization_labels AS l
-    ON l.concept = a.concept AND score_of($measure, a.cosine, a.signed_distance) >= l.threshold
-JOIN samples AS s ON s.sample = a.sample
-JOIN sample_scores AS ss ON ss.concept = a.concept AND ss.sample = a.sample AND ss.aggregate = 'max'
-WHERE a.sample BETWEEN $first AND $last AND ss.sample BETWEEN $first AND $last
+FROM reached

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from superact.metrics.alignment import Alignment
+from superact.metrics.alignment import BLOCK_WEIGHTS, Alignment
 from superact.metrics.chosen import label_batches, selected
 from superact.metrics.embeddings import Embeddings
 from superact.metrics.evaluation import Evaluation
@@ -25,7 +25,13 @@ def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
     evaluation.bind("concepts", **layer.own("concepts"))
     labels = query(connection, "localization_labels", measure=layer.measure)
     aligned = "localization_scores" in layer.identities
-    if aligned:
+    if not aligned:
+        where = " ".join(str(value) for name, value in layer.keys.items() if name != "unit")
+        evaluation.say(
+            f"{where}: superactivator_global and superactivator_local need the embeddings, which are not there; "
+            "`superact extract` makes them"
+        )
+    else:
         hold_query(connection, "localization_labels", labels)
         _align(evaluation, layer, labels)
         evaluation.bind_of(layer, "localization_scores")
@@ -48,17 +54,16 @@ def _counts(evaluation: Evaluation, layer: Layer, labels: list[str], aligned: bo
 
 def _align(evaluation: Evaluation, layer: Layer, labels: pa.Table) -> None:
     """Write localization_scores from the embeddings."""
-    part = layer.parts["localization_scores"]
-    if part.current:
+    part = layer.parts.get("localization_scores")
+    if part is None or part.current:
         return
     names = labels["label"].to_pylist()
     if not names:
         part.write(0, [])
         return
     paths = evaluation.paths
-    embeddings = Embeddings(
-        paths(layer.sources["embeddings"]), paths(layer.sources["layer_stats"])[0], Alignment.dtype, None
-    )
+    stats, rows = paths(layer.sources["layer_stats"])[0], max(1, BLOCK_WEIGHTS // len(names))
+    embeddings = Embeddings(paths(layer.sources["embeddings"]), stats, Alignment.dtype, rows)
     alignment = Alignment(evaluation.connection, embeddings, names, layer.measure, layer.number)
     for shard, groups in enumerate(alignment.files()):
         part.write(shard, groups)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from superact.cache import cache_path
 from superact.metrics.dense import DenseScores
 from superact.metrics.detect import detect, scored_concepts
-from superact.metrics.evaluate import WRITE_BUDGET, group_sets, rows_written
+from superact.metrics.evaluate import WRITE_BUDGET, evaluated, group_sets, planned, rows_written
 from superact.metrics.evaluation import Evaluation, stamped
 from superact.metrics.layers import hold_choices
 from superact.metrics.partition import BATCH_ROWS, batches, bind, evaluation_connection, hold_query, query
@@ -24,9 +24,7 @@ from superact.metrics.plan import (
     KEPT_CONCEPTS,
     Layer,
     Protocol,
-    adopted,
     keys_of,
-    plan_layer,
     summary_identity,
     wanted_sets,
     widest,
@@ -47,6 +45,7 @@ def evaluate_null(
     threads: int | None = None,
     batch_rows: int = BATCH_ROWS,
     progress: Callable[[str, int, int], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
     **wanted: Any,
 ) -> dict[str, int]:
     """Fill null_summary for every concept set that matches, over all of its evaluated layers.
@@ -59,15 +58,16 @@ def evaluate_null(
         run.provenance = {"batch_rows": batch_rows, "duckdb_threads": threads, "shuffles": shuffles}
         verified = VerifiedFiles(cache_path("verified.json"))
         with evaluation_connection(threads) as connection:
-            evaluation = Evaluation(run, protocol, verified, connection, batch_rows)
-            found = wanted_sets(run, evaluation.paths, **wanted)
+            evaluation = Evaluation(run, protocol, verified, connection, batch_rows, say)
+            found = wanted_sets(run, evaluation.paths, say, **wanted)
             groups = group_sets(with_labels(run, evaluation.paths, found, protocol.labels))
             for number, sets in enumerate(groups):
                 if progress:
                     progress(
                         "null " + " ".join(str(v) for k, v in sets[0].items() if k != "layer"), number, len(groups)
                     )
-                layers = [plan_layer(run, adopted(run, keys, protocol), keys, evaluation.paths) for keys in sets]
+                every = sorted([*sets, *evaluated(evaluation, sets)], key=lambda keys: keys["layer"])
+                layers = [planned(evaluation, keys) for keys in every]
                 identity = {**summary_identity(protocol, layers, "null_summary"), "shuffles": shuffles}
                 del identity["replicates"]
                 part = run.partition("null_summary", identity, **keys_of("null_summary", sets[0]))

@@ -82,7 +82,9 @@ def _differences(reader: _Reader, keys: Keys, rows: list[Row], against: str) -> 
     judged: dict[str, Judged] = {}
     for unit in sorted({row["unit"] for row in rows}):
         judged |= reader.judged({**keys, "unit": unit}, rows[0]["layer"])
-    n, other = n_test(reader.connection), judged.pop(against)
+    n, other = n_test(reader.connection), judged.pop(against, None)
+    if other is None:  # no label is evaluated
+        return {}
     # Detectors that share their labels and draws share the replicates of the other one, too.
     alike: dict[tuple[Any, ...], dict[str, Judged]] = {}
     for detector, one in judged.items():

@@ -19,7 +19,7 @@ from superact.metrics.bootstrap import REPLICATES
 from superact.query.names import check_known, unknown
 from superact.schemas import FORMAT, tables
 from superact.store import Published, Run
-from superact.store.identity import DERIVED_BY, Identity, hash_of
+from superact.store.identity import DERIVED_BY, Identity, differences, hash_of
 from superact.store.layout import Partition
 from superact.store.staging import StagedPartition
 
@@ -50,6 +50,10 @@ class Protocol:
     replicates: int = REPLICATES
     all_pairs: bool = False
     labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 64:
+            raise BadInput(what=f"{self.seed} is no seed.", remedy="Give a whole number from 0 to 2^64 - 1.")
 
 
 @dataclass
@@ -109,29 +113,41 @@ def needed(run: Run, table: str, command: str = "superact ingest", **keys: str |
     return published
 
 
-def wanted_sets(run: Run, paths: Paths, *, method: str | None = None, **wanted: Any) -> list[Keys]:
+def wanted_sets(
+    run: Run, paths: Paths, say: Callable[[str], None], *, method: str | None = None, **wanted: Any
+) -> list[Keys]:
     """The keys of every (layer, concept set, unit) that can be evaluated and matches: scored, or unsupervised.
 
+    `say` is told of unsupervised sets that nothing can be made of any more, beside others.
     Errors: BadInput for a name that no concept set has, MissingTable when nothing is scored.
     """
     check_known(run.state, **wanted)
-    found, methods = [], set()
+    found: list[Keys] = []
+    stranded: list[Keys] = []
+    methods = set()
     for partition in sorted({p.partition.keys for p in run.state.select("concepts", **wanted)}):
         keys = dict(partition)
         facts = facts_of(run, paths, keys)
         methods.add(facts["method"])
         if method not in (None, facts["method"]):
             continue
-        if stored_activations(run, keys) is not None or not facts["supervised"]:
+        if stored_activations(run, keys) is not None:
             found.append(keys)
+        elif not facts["supervised"]:
+            dense = run.state.get("embeddings", **keys_of("embeddings", keys)) or run.state.get("selection", **keys)
+            (found if dense else stranded).append(keys)
     if method is not None and methods and method not in methods:
         raise BadInput(what=f"No concept set has method {method!r}.", remedy=f"There are {', '.join(sorted(methods))}.")
-    if not found:
-        where = ", ".join(f"{name} {value}" for name, value in wanted.items() if value is not None) or "any dataset"
-        raise MissingTable(
-            stage="eval", table="activations", where=where, warehouse=run.warehouse.root, command="superact score"
-        )
-    return found
+    if found:
+        for keys in stranded:
+            say(f"{' '.join(map(str, keys.values()))} is left out: it is unsupervised, and its embeddings are gone")
+        return found
+    if stranded:
+        return stranded  # planning them says what is missing
+    where = ", ".join(f"{name} {value}" for name, value in wanted.items() if value is not None) or "any dataset"
+    raise MissingTable(
+        stage="eval", table="activations", where=where, warehouse=run.warehouse.root, command="superact score"
+    )
 
 
 def with_labels(run: Run, paths: Paths, sets: list[Keys], labels: tuple[str, ...] | None) -> list[Keys]:
@@ -140,13 +156,19 @@ def with_labels(run: Run, paths: Paths, sets: list[Keys], labels: tuple[str, ...
         return sets
     known: dict[str, set[str]] = {}
     for dataset in {str(keys["dataset"]) for keys in sets}:
-        rows = pq.read_table(paths(needed(run, "labels", dataset=dataset)), columns=["label", "evaluated"]).to_pylist()
-        known[dataset] = {row["label"] for row in rows if row["evaluated"]}
+        known[dataset] = evaluated_labels(run, paths, {"dataset": dataset})
     every = {label for own in known.values() for label in own}
     for label in labels:
         if label not in every:
             raise unknown("evaluated label", label, every)
     return [keys for keys in sets if known[str(keys["dataset"])].intersection(labels)]
+
+
+def evaluated_labels(run: Run, paths: Paths, keys: Keys) -> set[str]:
+    """The labels that a dataset evaluates."""
+    labels = needed(run, "labels", dataset=keys["dataset"])
+    rows = pq.read_table(paths(labels), columns=["label", "evaluated"]).to_pylist()
+    return {row["label"] for row in rows if row["evaluated"]}
 
 
 def facts_of(run: Run, paths: Paths, keys: Keys) -> dict[str, Any]:
@@ -184,8 +206,11 @@ def plan_layer(run: Run, protocol: Protocol, keys: Keys, paths: Paths) -> Layer:
     layer = Layer(keys, sources, facts["method"], facts["score"], facts["supervised"], dense, None, {})
     hashes = {table: source.hash for table, source in sources.items()}
     if dense:
-        hashes["embeddings"] = _embeddings_hash(run, layer, "sample_scores")
-    layer.labels = _labels(run, keys, protocol)
+        found = _embeddings_hash(run, layer, "sample_scores")
+        if found is None:
+            raise no_embeddings(run, layer)
+        hashes["embeddings"] = found
+    layer.labels = _labels(run, keys, protocol, evaluated_labels(run, paths, keys))
     layer.identities = _identities(layer, protocol, hashes)
     _plan_localization_scores(run, layer, hashes)
     return layer
@@ -220,15 +245,26 @@ def _identities(layer: Layer, protocol: Protocol, hashes: dict[str, str]) -> dic
 
 
 def _plan_localization_scores(run: Run, layer: Layer, hashes: dict[str, str]) -> None:
-    """Identities of localization: with the alignment of tokens where there are embeddings, or were when it was computed."""
+    """Identities of localization: with the alignment of tokens where there are embeddings, or were when it was computed.
+
+    The alignment depends on what detector superactivator selected, which follows from the inputs named here; the seed, which
+    other detectors read, leaves it alone.
+    """
     if layer.unit != "token":
         return
-    inputs = ["activations", "selection", "concepts", "samples", "token_labels", "layer_stats", "embeddings"]
-    embeddings = _embeddings_hash(run, layer, "localization_scores", optional=True)
+    inputs = ["embeddings", "layer_stats", "concepts", "concept_sets", *DATASET_TABLES, *MODEL_TABLES]
+    inputs += [] if layer.dense else ["activations"]
+    embeddings = _embeddings_hash(run, layer, "localization_scores")
     scores: Identity = {}
     if embeddings is not None and "layer_stats" in hashes:
         known = {**hashes, "embeddings": embeddings}
-        scores = {**_EVERY, "table": "localization_scores", **{f"input:{name}": known[name] for name in inputs}}
+        extent: Identity = {} if layer.labels is None else {"labels": list(layer.labels)}
+        scores = {
+            **_EVERY,
+            "table": "localization_scores",
+            **extent,
+            **{f"input:{name}": known[name] for name in inputs},
+        }
         published = run.state.get("localization_scores", **layer.own("localization_scores"))
         if "embeddings" not in layer.sources and (published is None or published.identity != scores):
             scores = {}  # the embeddings are gone, and so is what could be made of them
@@ -244,66 +280,97 @@ def _plan_localization_scores(run: Run, layer: Layer, hashes: dict[str, str]) ->
     layer.identities["localization"] = found
 
 
-def _embeddings_hash(run: Run, layer: Layer, table: str, optional: bool = False) -> Any:
-    """Hash of the embeddings, or of those that a derived table was made from before they were dropped."""
+def _embeddings_hash(run: Run, layer: Layer, table: str) -> Any:
+    """Hash of the embeddings, or of those that a derived table was made from before they were dropped; or None."""
     if "embeddings" in layer.sources:
         return layer.sources["embeddings"].hash
     published = run.state.get(table, **layer.own(table))
-    found = None if published is None else published.identity.get("input:embeddings")
-    if found is None and not optional:
-        where = " ".join(map(str, layer.keys.values()))
-        raise MissingTable(
-            stage="eval",
-            table="embeddings",
-            where=where,
-            warehouse=run.warehouse.root,
-            command="superact extract` or `superact ingest --keep all",
-        )
-    return found
+    return None if published is None else published.identity.get("input:embeddings")
+
+
+def no_embeddings(run: Run, layer: Layer, table: str = "embeddings") -> MissingTable:
+    """The error of an unsupervised set whose scores are to be made and cannot be."""
+    return MissingTable(
+        stage="eval",
+        table=table,
+        where=" ".join(map(str, layer.keys.values())),
+        warehouse=run.warehouse.root,
+        command="superact extract` (or `superact import`, for what was imported) or `superact ingest --keep all",
+    )
 
 
 def adopted(run: Run, keys: Keys, protocol: Protocol) -> Protocol:
-    """The protocol with the labels and kept pairs of the detection that is published: a later stage goes on from that."""
+    """The protocol with the labels and kept pairs of the detection that is published: a later stage goes on from that.
+
+    Errors: MissingTable for a label that detection does not have yet.
+    """
     published = run.state.get("detection", **keys)
     if published is None:
         return protocol
     own = published.identity.get("labels")
+    for label in protocol.labels or ():
+        if own is not None and label not in own:
+            where = f"label {label!r} of {' '.join(map(str, keys.values()))}"
+            command = f"superact eval detect --label {label}"
+            raise MissingTable(
+                stage="eval", table="detection", where=where, warehouse=run.warehouse.root, command=command
+            )
     labels = None if own is None else tuple(own)
     return replace(protocol, labels=labels, all_pairs=published.identity.get("kept_concepts") == "all")
 
 
-def _labels(run: Run, keys: Keys, protocol: Protocol) -> tuple[str, ...] | None:
+def _labels(run: Run, keys: Keys, protocol: Protocol, evaluated: set[str]) -> tuple[str, ...] | None:
     """The labels to evaluate: those asked for, beside those evaluated already, which are brought up to date. None: all."""
     if protocol.labels is None:
         return None
     published = run.state.get("detection", **keys)
     own = () if published is None else published.identity.get("labels")
-    return None if own is None else tuple(sorted({*own, *protocol.labels}))
+    wanted = None if own is None else evaluated.intersection({*own, *protocol.labels})
+    return None if wanted is None or wanted == evaluated else tuple(sorted(wanted))
 
 
 def declare(run: Run, layer: Layer, stages: Iterable[str]) -> None:
     """Say in `run` which tables of a layer are to be there when it is done."""
-    wanted = {
-        "detect": ["sample_scores", *METRICS, "activations"],
-        "localize": LOCALIZATION,
-        "distributions": DISTRIBUTIONS,
-        "layers": (),
-    }
-    for stage in stages:
-        for table in wanted[stage]:
-            if table in layer.identities:
-                layer.parts[table] = run.partition(table, layer.identities[table], **layer.own(table))
+    for table in tables_of(layer, stages):
+        if table == "localization_scores" and "embeddings" not in layer.sources:
+            continue  # what there is of it stands: it cannot be made anew
+        layer.parts[table] = run.partition(table, layer.identities[table], **layer.own(table))
     if "localize" in stages and layer.unit == "token" and "localization_scores" not in layer.identities:
         gone = Partition.of("localization_scores", **layer.own("localization_scores"))
         if gone in run.state.partitions:
             run.removed.append(gone)
 
 
-def published_by(run: Run, layer: Layer, table: str, command: str) -> Published:
-    """A table of a layer that another call of eval published. Errors: MissingTable, StaleInput, naming the command."""
+def tables_of(layer: Layer, stages: Iterable[str]) -> list[str]:
+    """The tables of a layer that some stages fill."""
+    filled = {
+        "detect": ("sample_scores", *METRICS, "activations"),
+        "localize": LOCALIZATION,
+        "distributions": DISTRIBUTIONS,
+        "layers": (),
+    }
+    return [table for stage in stages for table in filled[stage] if table in layer.identities]
+
+
+def outdated(run: Run, layer: Layer, stages: Iterable[str]) -> bool:
+    """True where what is published is not what these stages would make now."""
+    for table in tables_of(layer, stages):
+        published = run.state.get(table, **layer.own(table))
+        if published is None or published.identity != layer.identities[table]:
+            return True
+    return False
+
+
+def published_by(run: Run, layer: Layer, table: str) -> Published:
+    """A table of a layer that stage detect published, in another call. Errors: MissingTable, StaleInput, naming the command."""
+    where = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in layer.keys.items())
+    seed = layer.identities[table].get("seed", 0)
+    command = f"superact eval detect {where}" + (f" --seed {seed}" if seed else "")
     published = needed(run, table, command, **layer.own(table))
-    if published.identity != layer.identities[table]:
-        raise StaleInput(partition=str(published.partition), differences="its inputs or settings", command=command)
+    wanted = layer.identities[table]
+    if published.identity != wanted:
+        changed = "; ".join(differences(published.identity, wanted))
+        raise StaleInput(partition=str(published.partition), differences=changed, command=command)
     return published
 
 
@@ -359,5 +426,5 @@ def summary_identity(protocol: Protocol, layers: Sequence[Layer], table: str) ->
         **_EVERY,
         "table": table,
         **drawn,
-        **{f"layer:{layer.number}": hash_of(layer.identities["detection"]) for layer in layers},
+        **{f"layer:{layer.number}": hash_of(layer.identities["selection"]) for layer in layers},
     }

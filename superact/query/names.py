@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from superact.errors import BadInput
+from superact.schemas import tables
 from superact.store import State
 
 if TYPE_CHECKING:
@@ -39,27 +40,39 @@ def nearest(name: Name, known: Iterable[Name]) -> list[Name]:
     return found or known[:_MOST]
 
 
-def unknown(kind: str, name: Name, known: Iterable[Name]) -> BadInput:
-    """The error for a name that is not there."""
+def unknown(kind: str, name: Name, known: Iterable[Name], of: str = "") -> BadInput:
+    """The error for a name that is not there; `of` says among what it was looked for."""
     known = list(known)
     shown = f"{name!r}" if isinstance(name, str) else str(name)
     if not known:
         return BadInput(what=f"There is no {kind} {shown}: there is none at all.", remedy="See `superact info`.")
     remedy = f"The nearest: {', '.join(map(str, nearest(name, known)))}."
-    return BadInput(what=f"There is no {kind} {shown}.", remedy=remedy)
+    return BadInput(what=f"There is no {kind} {shown}{of}.", remedy=remedy)
 
 
 def check_known(state: State, table: str = "concepts", **wanted: Any) -> None:
-    """Raise BadInput, suggesting names, where a wanted path key is none that the table's partitions have."""
-    for name, value in wanted.items():
+    """Raise BadInput, suggesting names, where a wanted path key is none that the table's partitions have.
+
+    Keys are looked at in path order, each among the partitions that have those before it: a layer among the layers of the
+    wanted dataset and model.
+    """
+    before: dict[str, Any] = {}
+    for name in tables()[table].path:
+        value = wanted.get(name)
         if value is None:
             continue
-        known = {dict(p.partition.keys)[name] for p in state.select(table) if name in dict(p.partition.keys)}
-        if not known:
-            continue
+        known = _keys(state, table, name, **before)
         for one in value if isinstance(value, (list, tuple, set, frozenset)) else [value]:
-            if one not in known:
-                raise unknown(name.replace("_", " "), one, known)
+            if known and one not in known:
+                given = " ".join(map(str, before.values()))
+                raise unknown(name.replace("_", " "), one, known, f" of {given}" if given else "")
+        before[name] = value
+
+
+def _keys(state: State, table: str, name: str, **wanted: Any) -> set[Name]:
+    """The values of a path key among the partitions of a table that match."""
+    keys = (dict(published.partition.keys) for published in state.select(table, **wanted))
+    return {own[name] for own in keys if name in own}
 
 
 def check_values(session: Session, wanted: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ CREATE TABLE separation (
     overlap        DOUBLE,           -- sum over bins of the smaller mass; NULL where a group is empty
     auc            DOUBLE,           -- P(in > out) + P(in = out) / 2
     cohens_d       DOUBLE,           -- difference of means over the pooled deviation, ddof 1
-    tail_mass      DOUBLE,           -- share of in-concept tokens at or above the selected threshold
+    tail_mass      DOUBLE,           -- share of in-concept tokens at or above the selected threshold; NULL without a token label
     tail_coverage  DOUBLE,           -- share of the samples with the label that own a token there
     tail_precision DOUBLE,           -- in-concept share of the in- and out-of-concept tokens there
     n_in           BIGINT,           -- in-concept tokens

@@ -25,7 +25,7 @@ def is_stale(state: State, published: Published) -> bool:
         if name.startswith(_INPUT):
             table, own = name.removeprefix(_INPUT), keys
         elif name.startswith(_LAYER):
-            table, own = "detection", {**keys, "layer": int(name.removeprefix(_LAYER))}
+            table, own = "selection", {**keys, "layer": int(name.removeprefix(_LAYER))}
         else:
             continue
         source = state.partitions.get(Partition.of(table, **{key: own[key] for key in tables()[table].path}))

@@ -212,6 +212,10 @@ tail AS (
     JOIN chosen_labels AS c ON c.label = s.label AND s.score >= c.threshold::FLOAT
     GROUP BY s.label
 ),
+known AS (
+    SELECT DISTINCT label
+    FROM token_labels
+),
 carriers AS (
     SELECT sl.label, count(*) AS n
     FROM sample_labels AS sl
@@ -226,15 +230,20 @@ SELECT
     CASE WHEN g.n_in > 0 AND g.n_out > 0 THEN g.wins / g.n_in / g.n_out END AS auc,
     (m.mean_in - m.mean_out)
     / nullif(sqrt(((g.n_in - 1) * m.var_in + (g.n_out - 1) * m.var_out) / (g.n_in + g.n_out - 2)), 0) AS cohens_d,
-    CASE WHEN c.threshold IS NOT NULL THEN ratio(coalesce(t.n_in, 0), coalesce(g.n_in, 0)) END AS tail_mass,
+    CASE WHEN c.threshold IS NOT NULL AND i.label IS NOT NULL THEN ratio(coalesce(t.n_in, 0), coalesce(g.n_in, 0)) END
+        AS tail_mass,
     CASE WHEN c.threshold IS NOT NULL THEN ratio(coalesce(t.n_samples, 0), coalesce(k.n, 0)) END AS tail_coverage,
-    CASE WHEN c.threshold IS NOT NULL THEN ratio(coalesce(t.n_in, 0), coalesce(t.n_in + t.n_out, 0)) END AS tail_precision,
+    CASE
+        WHEN c.threshold IS NOT NULL AND i.label IS NOT NULL
+            THEN ratio(coalesce(t.n_in, 0), coalesce(t.n_in + t.n_out, 0))
+    END AS tail_precision,
     coalesce(g.n_in, 0) AS n_in,
     coalesce(g.n_out, 0) AS n_out
 FROM chosen_labels AS c
 LEFT JOIN groups AS g ON g.label = c.label
 LEFT JOIN moments AS m ON m.label = c.label
 LEFT JOIN tail AS t ON t.label = c.label
+LEFT JOIN known AS i ON i.label = c.label
 LEFT JOIN carriers AS k ON k.label = c.label
 LEFT JOIN overlapping AS o ON o.label = c.label
 ORDER BY c.label;

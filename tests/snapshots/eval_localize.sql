@@ -173,26 +173,30 @@ CREATE TEMP TABLE localization_labels AS FROM incoming_rows;
 
 SELECT sample, count(*) AS n FROM tokens WHERE is_content GROUP BY sample ORDER BY sample;
 
+WITH reached AS (
+    SELECT
+        l.label,
+        a.sample,
+        a.token,
+        s.split,
+        score_of('cosine', a.cosine, a.signed_distance)::DOUBLE * l.scale AS logit,
+        l.peak
+    FROM activations AS a
+    JOIN localization_labels AS l
+        ON l.concept = a.concept AND score_of('cosine', a.cosine, a.signed_distance) >= l.threshold
+    JOIN samples AS s ON s.sample = a.sample
+    WHERE a.sample BETWEEN 0 AND 11
+)
 SELECT
-    l.label,
-    a.sample,
-    a.token,
+    label,
+    sample,
+    token,
+    CASE WHEN split IN ('train', 'cal') THEN exp(logit - peak) ELSE 0.0 END AS global_weight,
     CASE
-        WHEN s.split IN ('train', 'cal')
-            THEN exp(score_of('cosine', a.cosine, a.signed_distance)::DOUBLE * l.scale - l.peak)
-        ELSE 0.0
-    END AS global_weight,
-    CASE
-        WHEN s.split IN ('cal', 'test')
-            THEN exp((score_of('cosine', a.cosine, a.signed_distance)::DOUBLE - ss.score::DOUBLE) * l.scale)
+        WHEN split IN ('cal', 'test') THEN exp(logit - max(logit) OVER (PARTITION BY label, sample))
         ELSE 0.0
     END AS local_weight
-FROM activations AS a
-JOIN localization_labels AS l
-    ON l.concept = a.concept AND score_of('cosine', a.cosine, a.signed_distance) >= l.threshold
-JOIN samples AS s ON s.sample = a.sample
-JOIN sample_scores AS ss ON ss.concept = a.concept AND ss.sample = a.sample AND ss.aggregate = 'max'
-WHERE a.sample BETWEEN 0 AND 11 AND ss.sample BETWEEN 0 AND 11;
+FROM reached;
 
 CREATE TEMP VIEW localization_scores AS SELECT "label", "sample", "token", "global_cosine", "local_cosine" FROM
 read_parquet(['<warehouse>/staging/tables/localization_scores/dataset=toys/model=tiny/layer=1/concept_set=avg/part-00000.parquet'],
