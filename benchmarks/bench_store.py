@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from tabulate import tabulate
 
 import superact
-from superact.store.shards import shard_tokens
 from superact.query.session import connect, view_sql
 from superact.schemas import tables
 from superact.store import Warehouse
 from superact.store.parquet import write_file
 from superact.store.rows import activation_rows
+from superact.store.shards import shard_tokens
 
 KEYS = {"dataset": "bench", "model": "bench", "concept_set": "avg", "unit": "token"}
 TOKENS_A_SAMPLE = 256

@@ -178,7 +178,7 @@ def test_every_query_of_eval_is_in_a_snapshot(made: tuple[Warehouse, dict[str, l
     for path in Path(str(files("superact.metrics"))).glob("*.sql"):
         text = re.escape(render(path.read_text(encoding="utf-8"), None))
         pattern = re.compile(re.sub(r"\\\$\w+", ".+?", text))
-        if not any(pattern.fullmatch(statement) for statement in shown):
+        if not any(pattern.search(statement) for statement in shown):
             missing.add(path.stem)
     assert missing == NOT_EVAL
 

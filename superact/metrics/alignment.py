@@ -74,7 +74,8 @@ class Alignment:
             rows, place = np.unique(found.row, return_inverse=True)
             weights = np.zeros((len(self._labels), len(rows)))
             weights[found.label, place] = found.whole
-            sums += weights @ block.normalised(rows)
+            # BLAS is ten times faster with the long side first.
+            sums += (block.normalised(rows).T @ weights.T).T
         return _normalised(sums)
 
     def _check(self, block: Block) -> None:
@@ -99,7 +100,7 @@ class Alignment:
         lengths = np.maximum(np.linalg.norm(xhat, axis=1), EPSILON)
         weights = np.zeros((len(self._labels), len(rows)))
         weights[found.label[own], np.searchsorted(rows, found.row[own])] = found.own[own]
-        whole = ((vectors @ xhat.T) / lengths).astype(np.float32)
+        whole = ((xhat @ vectors.T).T / lengths).astype(np.float32)
         local = np.zeros_like(whole)
         ends = np.cumsum(sizes[kept])
         for number, start, end in zip(kept, ends - sizes[kept], ends, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from superact.metrics.evaluation import Evaluation
-from superact.metrics.partition import hold_query, query
+from superact.metrics.partition import hold_query, hold_sql
 from superact.metrics.plan import Layer
 
 LABEL_ROWS = 1_000_000
@@ -43,6 +43,5 @@ def label_batches(evaluation: Evaluation, layer: Layer, chosen: list[dict[str, A
         batch = ordered[start : start + step]
         hold_query(connection, "chosen_labels", pa.Table.from_pylist(batch, schema=_COLUMNS))
         first, last = batch[0]["concept"], batch[-1]["concept"]
-        scores = query(connection, "label_scores", first=first, last=last, measure=layer.measure)
-        hold_query(connection, "label_scores", scores)
+        hold_sql(connection, "label_scores", "label_scores", first=first, last=last, measure=layer.measure)
         yield len(batch)

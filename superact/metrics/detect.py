@@ -8,7 +8,7 @@ import duckdb
 
 from superact.metrics.dense import DenseScores
 from superact.metrics.evaluation import Evaluation
-from superact.metrics.partition import add, batches, bind, hold, query
+from superact.metrics.partition import add_sql, batches, bind, hold, query
 from superact.metrics.plan import KEPT_CONCEPTS, METRICS, Layer
 
 Ranges = list[tuple[str, str]]
@@ -112,15 +112,13 @@ def detect(
     for first, last in ranges:
         if bind_range is not None:
             bind_range(first, last)
-        add(connection, "thresholds", query(connection, f"thresholds_{unit}", first=first, last=last, **shared))
-        rows = query(connection, "detection", first=first, last=last, split="cal", chosen_only=False)
-        add(connection, "detection", rows)
+        add_sql(connection, "thresholds", f"thresholds_{unit}", first=first, last=last, **shared)
+        add_sql(connection, "detection", "detection", first=first, last=last, split="cal", chosen_only=False)
         if keep is not None:
             hold(connection, "detection", [query(connection, "detection_best", keep=keep)])
-    add(connection, "selection", query(connection, "selection", unit=unit))
+    add_sql(connection, "selection", "selection", unit=unit)
     for first, last in ranges if supervised else _chosen_ranges(connection):
-        rows = query(connection, "detection", first=first, last=last, split="test", chosen_only=not supervised)
-        add(connection, "detection", rows)
+        add_sql(connection, "detection", "detection", first=first, last=last, split="test", chosen_only=not supervised)
 
 
 def _chosen_ranges(connection: duckdb.DuckDBPyConnection, most: int = 50) -> Ranges:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from superact.metrics.chosen import label_batches, selected
 from superact.metrics.evaluation import Evaluation
-from superact.metrics.partition import add, hold, query
+from superact.metrics.partition import add, add_sql, hold
 from superact.metrics.plan import DISTRIBUTIONS, Layer
 
 
@@ -35,6 +35,6 @@ def distribute_layer(evaluation: Evaluation, layer: Layer) -> None:
             described.append(row)
     for _ in label_batches(evaluation, layer, described):
         for table in DISTRIBUTIONS:
-            add(connection, table, query(connection, table))
+            add_sql(connection, table, table)
     for table in DISTRIBUTIONS:
         evaluation.write_held(layer, table)

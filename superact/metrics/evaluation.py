@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from superact.metrics.partition import BATCH_ROWS, bind, hold_query, pieces, query
+from superact.metrics.partition import BATCH_ROWS, bind, hold_query, hold_sql, pieces
 from superact.metrics.plan import DATASET_TABLES, MODEL_TABLES, Layer, Protocol, needed, published_by
 from superact.store import Published, Run
 from superact.store.files import VerifiedFiles
@@ -51,7 +51,7 @@ class Evaluation:
             for table in MODEL_TABLES:
                 self.bind(table, dataset=dataset, model=model)
             for name in ("random_tokens", "calibration_tokens"):
-                hold_query(self.connection, name, query(self.connection, name, seed=self.protocol.seed))
+                hold_sql(self.connection, name, name, seed=self.protocol.seed)
         self._bound = wanted
 
     def forget(self) -> None:
@@ -70,8 +70,8 @@ class Evaluation:
         wanted = (layer.keys["dataset"], layer.keys["model"], layer.labels)
         if self._drawn == wanted:
             return
-        hold_query(self.connection, "token_draws", query(self.connection, "token_draws", seed=self.protocol.seed))
-        hold_query(self.connection, "localization_floors", query(self.connection, "localization_floors"))
+        hold_sql(self.connection, "token_draws", "token_draws", seed=self.protocol.seed)
+        hold_sql(self.connection, "localization_floors", "localization_floors")
         self.connection.execute("DROP TABLE token_draws")
         self._drawn = wanted
 

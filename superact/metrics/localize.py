@@ -10,7 +10,7 @@ from superact.metrics.alignment import BLOCK_WEIGHTS, Alignment
 from superact.metrics.chosen import label_batches, selected
 from superact.metrics.embeddings import Embeddings
 from superact.metrics.evaluation import Evaluation
-from superact.metrics.partition import hold, hold_query, query
+from superact.metrics.partition import add_sql, hold, hold_query, query
 from superact.metrics.plan import LOCALIZATION, Layer
 
 
@@ -39,7 +39,8 @@ def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
         return
     counts = list(_counts(evaluation, layer, labels["label"].to_pylist(), aligned))
     hold_query(connection, "localization_counts", pa.concat_tables(counts) if counts else _NO_COUNTS)
-    hold(connection, "localization", [query(connection, "localization")])
+    hold(connection, "localization")
+    add_sql(connection, "localization", "localization")
     evaluation.write_held(layer, "localization")
 
 

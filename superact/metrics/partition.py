@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from superact.query.session import connect, quoted, run_sql, sql_file
+from superact.query.session import connect, quoted, run_sql, sql_file, used_parameters
 from superact.schemas import tables
 
 BATCH_ROWS = 4_000_000
@@ -64,6 +64,19 @@ def hold_query(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table
     connection.register("incoming_rows", rows)
     connection.execute(f"CREATE TEMP TABLE {table} AS FROM incoming_rows")
     connection.unregister("incoming_rows")
+
+
+def hold_sql(connection: duckdb.DuckDBPyConnection, table: str, name: str, **parameters: Any) -> None:
+    """Make `table` a temporary table of what one of the `.sql` files yields; the rows never leave DuckDB."""
+    _drop(connection, table)
+    text = sql_file("superact.metrics", name)
+    connection.execute(f"CREATE TEMP TABLE {table} AS FROM (\n{text})", used_parameters(text, parameters))
+
+
+def add_sql(connection: duckdb.DuckDBPyConnection, table: str, name: str, **parameters: Any) -> None:
+    """Insert what one of the `.sql` files yields into a held table by column name."""
+    text = sql_file("superact.metrics", name)
+    connection.execute(f"INSERT INTO {table} BY NAME FROM (\n{text})", used_parameters(text, parameters))
 
 
 def _drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:

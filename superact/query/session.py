@@ -73,8 +73,12 @@ def _spill_folder() -> Path:
 
 def run_sql(connection: duckdb.DuckDBPyConnection, text: str, **parameters: Any) -> pa.Table:
     """Run one query with those of the named parameters that it mentions, and return all rows as Arrow."""
-    used = {name: parameters[name] for name in set(_PARAMETER.findall(_without_comments(text)))}
-    return connection.sql(text, params=used or None).to_arrow_table()
+    return connection.sql(text, params=used_parameters(text, parameters)).to_arrow_table()
+
+
+def used_parameters(text: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
+    """Those of the named parameters that a query mentions, or None."""
+    return {name: parameters[name] for name in set(_PARAMETER.findall(_without_comments(text)))} or None
 
 
 def _without_comments(text: str) -> str:

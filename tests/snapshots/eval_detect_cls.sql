@@ -43,6 +43,7 @@ CREATE TEMP TABLE detection ("method" VARCHAR, "detector" VARCHAR, "label" VARCH
 CREATE TEMP TABLE selection ("method" VARCHAR, "detector" VARCHAR, "label" VARCHAR, "concept" VARCHAR, "delta" DOUBLE,
 "threshold" DOUBLE, "f1_cal" DOUBLE, "run" VARCHAR);
 
+INSERT INTO thresholds BY NAME FROM (
 WITH pairs AS (
     SELECT l.label, c.concept
     FROM labels AS l
@@ -69,10 +70,10 @@ SELECT
 FROM pairs AS p
 CROSS JOIN (SELECT unnest(range(1, len(deltas()) + 1)) AS i) AS grid
 LEFT JOIN quantiles AS q ON q.label = p.label AND q.concept = p.concept
-ORDER BY p.label, p.concept, delta;
+ORDER BY p.label, p.concept, delta
+);
 
-INSERT INTO thresholds BY NAME FROM incoming_rows;
-
+INSERT INTO detection BY NAME FROM (
 WITH pairs AS (
     SELECT t.detector, t.label, t.concept, t.delta, t.threshold::FLOAT AS threshold
     FROM thresholds AS t
@@ -170,10 +171,10 @@ SELECT
     ratio(tp + tn, tp + fp + fn + tn) AS accuracy,
     ratio(fp, fp + tn) AS fpr
 FROM confusion
-ORDER BY detector, label, concept, delta;
+ORDER BY detector, label, concept, delta
+);
 
-INSERT INTO detection BY NAME FROM incoming_rows;
-
+INSERT INTO selection BY NAME FROM (
 WITH selectable AS (
     SELECT DISTINCT sl.label
     FROM sample_labels AS sl
@@ -212,10 +213,10 @@ FROM labels AS l
 JOIN detectors() AS kinds ON kinds.unit = 'cls'
 LEFT JOIN ranked AS r ON r.detector = kinds.detector AND r.label = l.label AND r.place = 1
 WHERE l.evaluated
-ORDER BY kinds.detector, l.label;
+ORDER BY kinds.detector, l.label
+);
 
-INSERT INTO selection BY NAME FROM incoming_rows;
-
+INSERT INTO detection BY NAME FROM (
 WITH pairs AS (
     SELECT t.detector, t.label, t.concept, t.delta, t.threshold::FLOAT AS threshold
     FROM thresholds AS t
@@ -313,7 +314,8 @@ SELECT
     ratio(tp + tn, tp + fp + fn + tn) AS accuracy,
     ratio(fp, fp + tn) AS fpr
 FROM confusion
-ORDER BY detector, label, concept, delta;
+ORDER BY detector, label, concept, delta
+);
 
 SELECT * FROM thresholds WHERE rowid >= 0 AND rowid < 250000 ORDER BY rowid;
 

@@ -14,6 +14,7 @@ hive_partitioning = false);
 CREATE TEMP VIEW token_labels AS SELECT "sample", "token", "label" FROM
 read_parquet(['<warehouse>/tables/token_labels/dataset=toys/model=tiny/part-00000.parquet'], hive_partitioning = false);
 
+CREATE TEMP TABLE random_tokens AS FROM (
 WITH counts AS (
     SELECT sample, count(*)::UBIGINT AS n
     FROM tokens
@@ -32,18 +33,17 @@ numbered AS (
 SELECT numbered.sample, numbered.token
 FROM numbered
 JOIN draws ON draws.sample = numbered.sample AND draws.position = numbered.position
-ORDER BY numbered.sample;
+ORDER BY numbered.sample
+);
 
-CREATE TEMP TABLE random_tokens AS FROM incoming_rows;
-
+CREATE TEMP TABLE calibration_tokens AS FROM (
 SELECT tl.label, tl.sample, tl.token
 FROM token_labels AS tl
 JOIN samples AS s ON s.sample = tl.sample AND s.split = 'cal'
 JOIN labels AS l ON l.label = tl.label AND l.evaluated
 JOIN tokens AS t ON t.sample = tl.sample AND t.token = tl.token AND t.is_content
-ORDER BY tl.label, tl.sample, tl.token;
-
-CREATE TEMP TABLE calibration_tokens AS FROM incoming_rows;
+ORDER BY tl.label, tl.sample, tl.token
+);
 
 CREATE TEMP VIEW concepts AS SELECT "concept", "method", "vector", "bias", "norm", "n_positive", "n_negative", "epochs",
 "train_f1", "seed", "status" FROM
@@ -78,6 +78,7 @@ CREATE TEMP TABLE selection ("method" VARCHAR, "detector" VARCHAR, "label" VARCH
 
 CREATE TEMP TABLE activations AS FROM incoming_rows;
 
+INSERT INTO thresholds BY NAME FROM (
 WITH pairs AS (
     SELECT l.label, c.concept, l.label NOT IN (SELECT t.label FROM token_labels AS t) AS weak
     FROM labels AS l
@@ -129,10 +130,10 @@ FROM pairs AS p
 JOIN detectors() AS d ON d.unit = 'token'
 CROSS JOIN (SELECT unnest(range(1, len(deltas()) + 1)) AS i) AS grid
 LEFT JOIN quantiles AS q ON q.detector = d.detector AND q.label = p.label AND q.concept = p.concept
-ORDER BY d.detector, p.label, p.concept, delta;
+ORDER BY d.detector, p.label, p.concept, delta
+);
 
-INSERT INTO thresholds BY NAME FROM incoming_rows;
-
+INSERT INTO detection BY NAME FROM (
 WITH pairs AS (
     SELECT t.detector, t.label, t.concept, t.delta, t.threshold::FLOAT AS threshold
     FROM thresholds AS t
@@ -230,9 +231,8 @@ SELECT
     ratio(tp + tn, tp + fp + fn + tn) AS accuracy,
     ratio(fp, fp + tn) AS fpr
 FROM confusion
-ORDER BY detector, label, concept, delta;
-
-INSERT INTO detection BY NAME FROM incoming_rows;
+ORDER BY detector, label, concept, delta
+);
 
 WITH naming AS (
     SELECT bool_and(regexp_full_match(concept, '0|[1-9][0-9]*')) AS numeric_names
@@ -258,6 +258,9 @@ FROM detection AS d
 JOIN kept AS k ON k.detector = d.detector AND k.label = d.label AND k.concept = d.concept
 ORDER BY d.detector, d.label, d.concept, d.delta;
 
+INSERT INTO detection BY NAME FROM incoming_rows;
+
+INSERT INTO selection BY NAME FROM (
 WITH selectable AS (
     SELECT DISTINCT sl.label
     FROM sample_labels AS sl
@@ -296,12 +299,12 @@ FROM labels AS l
 JOIN detectors() AS kinds ON kinds.unit = 'token'
 LEFT JOIN ranked AS r ON r.detector = kinds.detector AND r.label = l.label AND r.place = 1
 WHERE l.evaluated
-ORDER BY kinds.detector, l.label;
-
-INSERT INTO selection BY NAME FROM incoming_rows;
+ORDER BY kinds.detector, l.label
+);
 
 SELECT DISTINCT concept FROM selection WHERE concept IS NOT NULL ORDER BY concept;
 
+INSERT INTO detection BY NAME FROM (
 WITH pairs AS (
     SELECT t.detector, t.label, t.concept, t.delta, t.threshold::FLOAT AS threshold
     FROM thresholds AS t
@@ -399,7 +402,8 @@ SELECT
     ratio(tp + tn, tp + fp + fn + tn) AS accuracy,
     ratio(fp, fp + tn) AS fpr
 FROM confusion
-ORDER BY detector, label, concept, delta;
+ORDER BY detector, label, concept, delta
+);
 
 SELECT * FROM thresholds WHERE rowid >= 0 AND rowid < 250000 ORDER BY rowid;
 

@@ -14,6 +14,7 @@ hive_partitioning = false);
 CREATE TEMP VIEW token_labels AS SELECT "sample", "token", "label" FROM
 read_parquet(['<warehouse>/tables/token_labels/dataset=toys/model=tiny/part-00000.parquet'], hive_partitioning = false);
 
+CREATE TEMP TABLE random_tokens AS FROM (
 WITH counts AS (
     SELECT sample, count(*)::UBIGINT AS n
     FROM tokens
@@ -32,18 +33,17 @@ numbered AS (
 SELECT numbered.sample, numbered.token
 FROM numbered
 JOIN draws ON draws.sample = numbered.sample AND draws.position = numbered.position
-ORDER BY numbered.sample;
+ORDER BY numbered.sample
+);
 
-CREATE TEMP TABLE random_tokens AS FROM incoming_rows;
-
+CREATE TEMP TABLE calibration_tokens AS FROM (
 SELECT tl.label, tl.sample, tl.token
 FROM token_labels AS tl
 JOIN samples AS s ON s.sample = tl.sample AND s.split = 'cal'
 JOIN labels AS l ON l.label = tl.label AND l.evaluated
 JOIN tokens AS t ON t.sample = tl.sample AND t.token = tl.token AND t.is_content
-ORDER BY tl.label, tl.sample, tl.token;
-
-CREATE TEMP TABLE calibration_tokens AS FROM incoming_rows;
+ORDER BY tl.label, tl.sample, tl.token
+);
 
 CREATE TEMP VIEW selection AS SELECT "method", "detector", "label", "concept", "delta", "threshold", "f1_cal", "run"
 FROM
@@ -77,6 +77,7 @@ SELECT count(*) FROM tokens WHERE is_content;
 
 CREATE TEMP TABLE chosen_labels AS FROM incoming_rows;
 
+CREATE TEMP TABLE label_scores AS FROM (
 WITH evaluated AS (
     SELECT c.label, c.concept, s.sample, s.split::ENUM('cal', 'test') AS split, sl.label IS NOT NULL AS carries
     FROM chosen_labels AS c
@@ -100,10 +101,10 @@ SELECT
 FROM activations AS a
 JOIN evaluated AS e ON e.concept = a.concept AND e.sample = a.sample
 LEFT JOIN inside AS i ON i.label = e.label AND i.sample = a.sample AND i.token = a.token
-WHERE a.concept BETWEEN 'blue' AND 'it''s red';
+WHERE a.concept BETWEEN 'blue' AND 'it''s red'
+);
 
-CREATE TEMP TABLE label_scores AS FROM incoming_rows;
-
+INSERT INTO distributions BY NAME FROM (
 WITH scored AS (
     SELECT
         label,
@@ -142,10 +143,10 @@ CROSS JOIN (SELECT unnest(range(100))::INTEGER AS bin) AS g
 LEFT JOIN bounds AS b ON b.label = c.label
 LEFT JOIN binned AS n ON n.label = c.label AND n.population = p.population AND n.bin = g.bin
 LEFT JOIN totals AS t ON t.label = c.label AND t.population = p.population
-ORDER BY c.label, p.population, g.bin;
+ORDER BY c.label, p.population, g.bin
+);
 
-INSERT INTO distributions BY NAME FROM incoming_rows;
-
+INSERT INTO separation BY NAME FROM (
 WITH scored AS (
     SELECT label, sample, carries, score, in_concept AS inside, NOT in_concept AND NOT carries AS outside
     FROM label_scores
@@ -246,10 +247,10 @@ LEFT JOIN tail AS t ON t.label = c.label
 LEFT JOIN known AS i ON i.label = c.label
 LEFT JOIN carriers AS k ON k.label = c.label
 LEFT JOIN overlapping AS o ON o.label = c.label
-ORDER BY c.label;
+ORDER BY c.label
+);
 
-INSERT INTO separation BY NAME FROM incoming_rows;
-
+INSERT INTO superactivator_ratio BY NAME FROM (
 SELECT
     s.label,
     s.sample,
@@ -261,9 +262,8 @@ JOIN chosen_labels AS c ON c.label = s.label AND c.threshold IS NOT NULL
 WHERE s.split = 'test'
 GROUP BY s.label, s.sample
 HAVING count(*) FILTER (s.in_concept) > 0
-ORDER BY s.label, s.sample;
-
-INSERT INTO superactivator_ratio BY NAME FROM incoming_rows;
+ORDER BY s.label, s.sample
+);
 
 SELECT * FROM distributions WHERE rowid >= 0 AND rowid < 250000 ORDER BY rowid;
 

@@ -14,6 +14,7 @@ hive_partitioning = false);
 CREATE TEMP VIEW token_labels AS SELECT "sample", "token", "label" FROM
 read_parquet(['<warehouse>/tables/token_labels/dataset=toys/model=tiny/part-00000.parquet'], hive_partitioning = false);
 
+CREATE TEMP TABLE random_tokens AS FROM (
 WITH counts AS (
     SELECT sample, count(*)::UBIGINT AS n
     FROM tokens
@@ -32,18 +33,17 @@ numbered AS (
 SELECT numbered.sample, numbered.token
 FROM numbered
 JOIN draws ON draws.sample = numbered.sample AND draws.position = numbered.position
-ORDER BY numbered.sample;
+ORDER BY numbered.sample
+);
 
-CREATE TEMP TABLE random_tokens AS FROM incoming_rows;
-
+CREATE TEMP TABLE calibration_tokens AS FROM (
 SELECT tl.label, tl.sample, tl.token
 FROM token_labels AS tl
 JOIN samples AS s ON s.sample = tl.sample AND s.split = 'cal'
 JOIN labels AS l ON l.label = tl.label AND l.evaluated
 JOIN tokens AS t ON t.sample = tl.sample AND t.token = tl.token AND t.is_content
-ORDER BY tl.label, tl.sample, tl.token;
-
-CREATE TEMP TABLE calibration_tokens AS FROM incoming_rows;
+ORDER BY tl.label, tl.sample, tl.token
+);
 
 CREATE TEMP VIEW selection AS SELECT "method", "detector", "label", "concept", "delta", "threshold", "f1_cal", "run"
 FROM

@@ -14,6 +14,7 @@ hive_partitioning = false);
 CREATE TEMP VIEW token_labels AS SELECT "sample", "token", "label" FROM
 read_parquet(['<warehouse>/tables/token_labels/dataset=toys/model=tiny/part-00000.parquet'], hive_partitioning = false);
 
+CREATE TEMP TABLE random_tokens AS FROM (
 WITH counts AS (
     SELECT sample, count(*)::UBIGINT AS n
     FROM tokens
@@ -32,19 +33,19 @@ numbered AS (
 SELECT numbered.sample, numbered.token
 FROM numbered
 JOIN draws ON draws.sample = numbered.sample AND draws.position = numbered.position
-ORDER BY numbered.sample;
+ORDER BY numbered.sample
+);
 
-CREATE TEMP TABLE random_tokens AS FROM incoming_rows;
-
+CREATE TEMP TABLE calibration_tokens AS FROM (
 SELECT tl.label, tl.sample, tl.token
 FROM token_labels AS tl
 JOIN samples AS s ON s.sample = tl.sample AND s.split = 'cal'
 JOIN labels AS l ON l.label = tl.label AND l.evaluated
 JOIN tokens AS t ON t.sample = tl.sample AND t.token = tl.token AND t.is_content
-ORDER BY tl.label, tl.sample, tl.token;
+ORDER BY tl.label, tl.sample, tl.token
+);
 
-CREATE TEMP TABLE calibration_tokens AS FROM incoming_rows;
-
+CREATE TEMP TABLE token_draws AS FROM (
 WITH seeds AS (
     SELECT sample, split, splitmix64(xor(0::UBIGINT, sample::UBIGINT)) AS seed
     FROM samples
@@ -53,10 +54,10 @@ WITH seeds AS (
 SELECT t.sample, t.token, s.split, splitmix64(xor(s.seed, t.token::UBIGINT)) AS draw
 FROM tokens AS t
 JOIN seeds AS s ON s.sample = t.sample
-WHERE t.is_content;
+WHERE t.is_content
+);
 
-CREATE TEMP TABLE token_draws AS FROM incoming_rows;
-
+CREATE TEMP TABLE localization_floors AS FROM (
 WITH sizes AS (
     SELECT split, count(*) AS n
     FROM token_draws
@@ -128,9 +129,8 @@ SELECT
     c.n
 FROM counted AS c
 CROSS JOIN (VALUES ('always'), ('never'), ('random')) AS f (localizer)
-ORDER BY c.label, f.localizer, c.split;
-
-CREATE TEMP TABLE localization_floors AS FROM incoming_rows;
+ORDER BY c.label, f.localizer, c.split
+);
 
 CREATE TEMP VIEW thresholds AS SELECT "method", "detector", "label", "concept", "delta", "threshold", "n_calibration",
 "status", "run" FROM
@@ -208,6 +208,7 @@ SELECT count(*) FROM tokens WHERE is_content;
 
 CREATE TEMP TABLE chosen_labels AS FROM incoming_rows;
 
+CREATE TEMP TABLE label_scores AS FROM (
 WITH evaluated AS (
     SELECT c.label, c.concept, s.sample, s.split::ENUM('cal', 'test') AS split, sl.label IS NOT NULL AS carries
     FROM chosen_labels AS c
@@ -231,9 +232,8 @@ SELECT
 FROM activations AS a
 JOIN evaluated AS e ON e.concept = a.concept AND e.sample = a.sample
 LEFT JOIN inside AS i ON i.label = e.label AND i.sample = a.sample AND i.token = a.token
-WHERE a.concept BETWEEN 'blue' AND 'it''s red';
-
-CREATE TEMP TABLE label_scores AS FROM incoming_rows;
+WHERE a.concept BETWEEN 'blue' AND 'it''s red'
+);
 
 WITH grid AS (
     SELECT c.label, levels()[list_position(deltas(), t.delta)] AS quantile, t.threshold::FLOAT AS threshold
@@ -348,6 +348,11 @@ ORDER BY b.label, k.localizer, s.split, g.quantile;
 
 CREATE TEMP TABLE localization_counts AS FROM incoming_rows;
 
+CREATE TEMP TABLE localization ("method" VARCHAR, "label" VARCHAR, "localizer" VARCHAR, "split" VARCHAR, "quantile"
+DOUBLE, "concept" VARCHAR, "delta" DOUBLE, "tp" BIGINT, "fp" BIGINT, "fn" BIGINT, "tn" BIGINT, "precision" DOUBLE,
+"recall" DOUBLE, "f1" DOUBLE, "accuracy" DOUBLE, "iou" DOUBLE, "run" VARCHAR);
+
+INSERT INTO localization BY NAME FROM (
 WITH selected AS (
     SELECT label, concept, delta
     FROM selection
@@ -404,12 +409,7 @@ SELECT
     ratio(m.tp, m.tp + m.fp + m.fn) AS iou
 FROM measured AS m
 WHERE m.split = 'cal' OR (m.label, m.localizer, m.quantile) IN (SELECT (c.label, c.localizer, c.quantile) FROM chosen AS c)
-ORDER BY m.label, m.localizer, m.split, m.quantile;
-
-CREATE TEMP TABLE localization ("method" VARCHAR, "label" VARCHAR, "localizer" VARCHAR, "split" VARCHAR, "quantile"
-DOUBLE, "concept" VARCHAR, "delta" DOUBLE, "tp" BIGINT, "fp" BIGINT, "fn" BIGINT, "tn" BIGINT, "precision" DOUBLE,
-"recall" DOUBLE, "f1" DOUBLE, "accuracy" DOUBLE, "iou" DOUBLE, "run" VARCHAR);
-
-INSERT INTO localization BY NAME FROM incoming_rows;
+ORDER BY m.label, m.localizer, m.split, m.quantile
+);
 
 SELECT * FROM localization WHERE rowid >= 0 AND rowid < 250000 ORDER BY rowid;
