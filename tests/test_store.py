@@ -434,9 +434,15 @@ def test_derived_tables_are_superseded_without_asking(warehouse):
     keys = {"dataset": "toys", "model": "tiny", "layer": 1, "concept_set": "avg", "unit": "token"}
     for number in (1, 2):
         with warehouse.run("eval") as run:
-            run.partition("sample_scores", {"n": number}, **keys).write(0, [])
+            run.partition("sample_scores", {"step": "eval", "n": number}, **keys).write(0, [])
             run.publish()
     assert warehouse.state().get("sample_scores", **keys).generation == 2
+    # What another stage stores takes the place of what eval derived; eval never takes the place of what was stored.
+    with warehouse.run("score") as run:
+        run.partition("sample_scores", {"step": "score"}, **keys).write(0, [])
+        run.publish()
+    with warehouse.run("eval") as run, pytest.raises(IdentityMismatch):
+        run.partition("sample_scores", {"step": "eval", "n": 3}, **keys)
 
 
 def test_path_keys_are_slugs_and_complete(warehouse):
