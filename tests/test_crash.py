@@ -193,6 +193,7 @@ def spread(last: int, n: int) -> list[int]:
 def crash_and_resume(writers: Writers, reader: Reader, root: Path, wanted: dict, killed: dict, **action) -> set[str]:
     """Kill a writer, look, let another finish, look; everything must be as if nothing had happened."""
     reader.watch(root)
+    reader.look()  # what was there before is seen, however busy the machine
     writers.run(warehouse=root, **action, **killed)
     reader.look()
     assert files_are_whole(root)
