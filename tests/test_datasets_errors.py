@@ -207,7 +207,7 @@ def test_mask_of_another_size(images: Path) -> None:
     Image.new("L", (8, 10)).save(images / "m1.png")
     dataset = open_dataset(str(images), images.parent)
     text = message(BadTable, lambda: dataset.masks(1))
-    assert "m1.png is 8 x 10 pixels, its image 1.png is 10 x 8" in text
+    assert "m1.png is 8 x 10 pixels, its image 10 x 8" in text
     assert "row 1 (line 3)" in text
 
 

@@ -76,6 +76,45 @@ def test_image_and_mask_agree(kind: GeometryKind, mask: np.ndarray) -> None:
     assert np.array_equal(found, pixels[..., 0] == 255)
 
 
+@st.composite
+def speckles(draw: st.DrawFn) -> np.ndarray:
+    """A bool mask of random size, from single pixels to all of them: sides of 1 to 255 pixels."""
+    width, height = draw(st.integers(1, 255)), draw(st.integers(1, 255))
+    share = draw(st.sampled_from([0.0005, 0.01, 0.3, 1.0]))
+    return np.random.default_rng(draw(st.integers(0, 1 << 30))).random((height, width)) < share
+
+
+@pytest.mark.parametrize("size", [SIZE, 224])
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(mask=speckles())
+def test_a_patch_is_positive_iff_it_sees_a_pixel_of_the_mask(kind: GeometryKind, size: int, mask: np.ndarray) -> None:
+    """Exact, without any arithmetic of sizes: every pixel of the image is painted with its own place, and what a patch sees is
+    read off the image that the model gets."""
+    height, width = mask.shape
+    places = np.zeros((height, width, 3), np.uint8)
+    places[..., 0], places[..., 1], places[..., 2] = np.arange(width)[None, :], np.arange(height)[:, None], 1
+    geometry = Geometry(kind, size, PATCH)
+    x, y, inside = np.moveaxis(np.asarray(geometry.image(Image.fromarray(places), Image.Resampling.NEAREST)), 2, 0)
+    found = geometry.patches(geometry.mask(mask))
+    content = geometry.content(width, height)
+    for patch, (row, column) in enumerate(np.ndindex(geometry.grid)):
+        window = np.s_[row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH]
+        seen = inside[window] == 1
+        assert found[patch] == mask[y[window][seen], x[window][seen]].any()
+        assert content[patch] == seen.any()
+
+
+@settings(max_examples=60)
+@given(mask=st.integers(0, 1 << 30))
+def test_patches_are_a_max_pool(mask: int) -> None:
+    pixels = np.random.default_rng(mask).random((SIZE, SIZE)) < 0.005
+    expected = [
+        pixels[y : y + PATCH, x : x + PATCH].max() for y in range(0, SIZE, PATCH) for x in range(0, SIZE, PATCH)
+    ]
+    assert Geometry("squash", SIZE, PATCH).patches(pixels).tolist() == expected
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60)
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
@@ -132,6 +171,23 @@ def test_letterbox_pads_with_black() -> None:
     pixels = np.asarray(Geometry("letterbox", SIZE, PATCH).image(image, Image.Resampling.BICUBIC))
     assert (pixels[:28] == 200).all()
     assert (pixels[28:] == 0).all()
+
+
+def test_crop_refuses_what_it_could_only_resize_with_gigabytes() -> None:
+    crop = Geometry("crop", 224, 14)
+    assert crop.mask(np.ones((1, 400), bool)).all()
+    for shape in ((1, 401), (65_000, 3)):
+        with pytest.raises(BadInput, match="too narrow for geometry crop"):
+            crop.mask(np.ones(shape, bool))
+        assert Geometry("squash", 224, 14).mask(np.ones(shape, bool)).all()
+
+
+def test_nearest_neighbour_of_the_reference() -> None:
+    """Reference 1.5: Pillow's own NEAREST is floor((k + 1/2) * source / target) at these sizes."""
+    for source, target in ((500, 560), (480, 224), (149, 224)):
+        line = np.arange(source) % 3 == 0
+        expected = line[((np.arange(target) + 0.5) * source / target).astype(int)]
+        assert np.array_equal(Geometry("squash", target, 14).mask(np.tile(line, (target, 1)))[0], expected)
 
 
 def test_bad_geometry() -> None:

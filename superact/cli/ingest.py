@@ -48,6 +48,7 @@ from superact.cli.options import (
     numbers,
 )
 from superact.cli.progress import note, progress_line
+from superact.cli.reading import EvaluatedLabels, ImageRoot, TextRoot, note_decisions
 from superact.errors import BadInput
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _job(
     percent: str | None,
     unit: str,
     token_budget: int,
+    reading: dict[str, Any],
     **options: Any,
 ) -> Job:
     if layers is not None and percent is not None:
@@ -86,7 +88,7 @@ def _job(
     from superact.models import load_model
 
     units = _units(unit)
-    opened = open_dataset(dataset, data_root)
+    opened = open_dataset(dataset, data_root, **reading)
     loaded = load_model(model, **options)
     if percent is not None:
         chosen = loaded.resolve_layers(percents=_percents(percent))
@@ -106,6 +108,9 @@ def run(
     model: ModelRef,
     warehouse: WarehousePath = WAREHOUSE,
     data_root: DataRoot = DATA_ROOT,
+    labels: EvaluatedLabels = "published",
+    image_root: ImageRoot = None,
+    text_root: TextRoot = None,
     layers: LayersOrAll = None,
     percent: Percents = None,
     methods: Methods = "avg,linsep",
@@ -161,6 +166,7 @@ def run(
             percent,
             unit,
             token_budget,
+            {"labels": labels, "image_root": image_root, "text_root": text_root},
             device=device,
             dtype=dtype,
             attention=attention,
@@ -170,6 +176,7 @@ def run(
             input_size=input_size,
             trust_remote_code=trust_remote_code,
         )
+        note_decisions(job.dataset, quiet)
         if dry_run:
             _print_estimate(job, recipe, embeddings, keep, format, out, quiet)
             return
@@ -226,6 +233,9 @@ def extract(
     model: ModelRef,
     warehouse: WarehousePath = WAREHOUSE,
     data_root: DataRoot = DATA_ROOT,
+    labels: EvaluatedLabels = "published",
+    image_root: ImageRoot = None,
+    text_root: TextRoot = None,
     layers: LayersOrAll = None,
     percent: Percents = None,
     unit: Units = "token,cls",
@@ -263,6 +273,7 @@ def extract(
             percent,
             unit,
             token_budget,
+            {"labels": labels, "image_root": image_root, "text_root": text_root},
             device=device,
             dtype=dtype,
             attention=attention,
@@ -272,6 +283,7 @@ def extract(
             input_size=input_size,
             trust_remote_code=trust_remote_code,
         )
+        note_decisions(job.dataset, quiet)
         with progress_line(quiet) as report:
             rows = run_stage(
                 Warehouse(warehouse),

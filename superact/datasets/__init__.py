@@ -10,31 +10,47 @@ Nothing here imports torch; Pillow is imported when the first image is read.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from superact.datasets.base import Dataset, Label, slug, slug_or_empty
+from superact.datasets.base import Dataset, Label, slug
 from superact.datasets.folder import open_folder
+from superact.datasets.labels import PUBLISHED, evaluate_labels
+from superact.datasets.published import dataset_name, dataset_slug, find_published
 from superact.errors import BadInput
 
 __all__ = ["Dataset", "Label", "list_datasets", "open_dataset", "slug"]
 
 
-def open_dataset(ref: str, data_root: Path) -> Dataset:
+def open_dataset(
+    ref: str,
+    data_root: Path,
+    *,
+    labels: str | Sequence[str] = PUBLISHED,
+    image_root: Path | None = None,
+    text_root: Path | None = None,
+) -> Dataset:
     """Open a dataset by the name (any case), slug or path of its folder.
 
     A `ref` with a path separator is a path; otherwise folders of `data_root` are looked at first, by exact name, name
-    in any case, then slug, and a folder of that path last. Raises BadInput when there is none, when two folders of
+    in any case, then slug, and a folder of that path last. The published datasets answer to each name that their folders
+    have (`Augmented_iSarcasm` is iSarcasm). `labels`: which are evaluated (`superact.datasets.labels`); the roots map the
+    path column of images or texts (`superact.datasets.paths`). Raises BadInput when there is none, when two folders of
     `data_root` share its slug, and whatever `superact.datasets.folder.open_folder` finds wrong.
     """
+    return evaluate_labels(open_folder(_folder(ref, data_root), image_root, text_root), labels)
+
+
+def _folder(ref: str, data_root: Path) -> Path:
     path = Path(ref).expanduser()
     is_path = path.is_absolute() or os.sep in ref or "/" in ref or ref in (".", "..")
     if not is_path and (folder := _find(ref, data_root)) is not None:
-        _check_unique(slug(folder.name), data_root)
-        return open_folder(_absolute(folder))
+        _check_unique(dataset_slug(folder.name), data_root)
+        return _absolute(folder)
     if ref and path.is_dir():
-        return open_folder(_absolute(path))
+        return _absolute(path)
     there = ", ".join(folder.name for folder in _dataset_folders(data_root)) or "nothing"
     where = f"the folder {path.absolute()}" if is_path else f"{data_root.absolute()} has no folder of that name or slug"
     raise BadInput(
@@ -52,7 +68,7 @@ def list_datasets(data_root: Path) -> pl.DataFrame:
     """
     rows = []
     for folder in _dataset_folders(data_root):
-        _check_unique(slug(folder.name), data_root)
+        _check_unique(slug(dataset_name(folder.name)), data_root)
         dataset = open_folder(_absolute(folder))
         splits = dict(dataset.samples["split"].value_counts().iter_rows())
         counts = [splits.get(split, 0) for split in ("train", "cal", "test")]
@@ -70,21 +86,30 @@ def _folders(data_root: Path) -> list[Path]:
 
 
 def _dataset_folders(data_root: Path) -> list[Path]:
-    return [path for path in _folders(data_root) if (path / "metadata.csv").is_file()]
+    """Folders with a metadata.csv, each once: of several names of one folder, a published dataset's own is preferred."""
+    found: dict[tuple[Path, str], Path] = {}
+    for path in _folders(data_root):
+        # A link to a folder beside it, Data/iSarcasm -> Augmented_iSarcasm, is no second dataset where both have one name.
+        place = (path.resolve(), dataset_slug(path.name))
+        if (path / "metadata.csv").is_file() and (place not in found or path.name == dataset_name(path.name)):
+            found[place] = path
+    return sorted(found.values())
 
 
 def _find(ref: str, data_root: Path) -> Path | None:
     folders = _folders(data_root)
     exact = [path for path in folders if path.name == ref]
     named = [path for path in folders if path.name.lower() == ref.lower()]
-    keyed = [path for path in folders if slug_or_empty(path.name) == ref.lower()]
+    known = find_published(ref)
+    keys = {ref.lower()} if known is None else {ref.lower(), known.slug}
+    keyed = [path for path in folders if dataset_slug(path.name) in keys]
     # Of folders that answer alike, one with a metadata.csv is what was meant.
     found = sorted(exact or named or keyed, key=lambda path: not (path / "metadata.csv").is_file())
     return found[0] if found else None
 
 
 def _check_unique(key: str, data_root: Path) -> None:
-    same = [path.name for path in _dataset_folders(data_root) if slug_or_empty(path.name) == key]
+    same = [path.name for path in _dataset_folders(data_root) if dataset_slug(path.name) == key]
     if len(same) > 1:
         raise BadInput(
             what=f"The folders {' and '.join(same)} of {data_root.absolute()} have one slug, {key!r}: their tables "

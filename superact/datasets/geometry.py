@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 GeometryKind = Literal["squash", "crop", "letterbox"]
+_LONGEST_CROP = 400  # times as long as wide: resizing a narrower image before it is cropped would take gigabytes
 
 
 def fit(width: int, height: int, longest: int) -> tuple[int, int]:
@@ -101,6 +102,12 @@ class Geometry:
             canvas.paste(image.resize(fit(width, height, size), resampling), (0, 0))
             return canvas
         longest = int(size * max(width, height) / min(width, height))
+        if longest > _LONGEST_CROP * size:
+            raise BadInput(
+                what=f"An image of {width} x {height} pixels is too narrow for geometry crop, which would keep a square of "
+                f"less than 1/{_LONGEST_CROP} of it.",
+                remedy="Use --geometry squash or letterbox, or leave the image out.",
+            )
         resized = image.resize((size, longest) if width <= height else (longest, size), resampling)
         left, top = (resized.width - size) // 2, (resized.height - size) // 2
         return resized.crop((left, top, left + size, top + size))

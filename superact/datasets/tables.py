@@ -21,12 +21,15 @@ def read_table(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise BadInput(what=f"{path} does not exist.", remedy="Put the file there, or give another dataset folder.")
     try:
-        table = pl.read_csv(path, infer_schema=False)
         header = _header(path)
+        table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
         what = f"{path} is not a UTF-8 CSV file with a header line: {str(error).strip().splitlines()[0]}."
         raise BadInput(what=what, remedy="Correct the file.") from error
     _check_header(path, header)
+    if len(header) == table.width:
+        # Polars leaves the doubled quotation marks of a quoted column name as they are.
+        table.columns = header
     filled = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series().arg_true()
     if not len(filled):
         raise BadInput(what=f"{path} has a header line and no rows.", remedy="Add a row for each sample.")

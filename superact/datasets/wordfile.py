@@ -111,7 +111,7 @@ def check_words(dataset: Dataset, words: WordFile) -> None:
         raise WordMismatch(
             source=words.path,
             paragraph=int(sample) + 1,
-            path=dataset.root / dataset.samples["path"][sample],
+            path=dataset.path_of(int(sample)),
             position=position + 1,
             listed=listed[position] if position < len(listed) else "(end of list)",
             found=found[position] if position < len(found) else "(end of text)",

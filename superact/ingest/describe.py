@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 from superact.ingest.identity import base, by_label, digest
 from superact.schemas import tables
 from superact.store import Run
+from superact.store.identity import EXTENSIBLE, Identity
 from superact.store.rows import from_columns, lists
 
 
@@ -45,10 +47,10 @@ def label_digests(frame: pl.DataFrame) -> dict[str, str]:
 
 def write_labels(run: Run, step: str, dataset: str, labels: pl.DataFrame, sample_labels: pl.DataFrame) -> None:
     """Tables labels (label, source, evaluated) and sample_labels (sample, label) of a dataset."""
-    known = {name: digest(source, evaluated) for name, source, evaluated in labels.sort("label").iter_rows()}
-    write_small(
-        run, "labels", {**base(step), **by_label(known)}, frame_rows("labels", labels.sort("label")), dataset=dataset
-    )
+    labels = labels.sort("label")
+    known = {name: digest(source, evaluated) for name, source, evaluated in labels.iter_rows()}
+    with _other_labels_evaluated(run, dataset, by_label(known), labels):
+        write_small(run, "labels", {**base(step), **by_label(known)}, frame_rows("labels", labels), dataset=dataset)
     positives = dict.fromkeys(known, "none") | label_digests(sample_labels)
     write_small(
         run,
@@ -57,6 +59,23 @@ def write_labels(run: Run, step: str, dataset: str, labels: pl.DataFrame, sample
         frame_rows("sample_labels", sample_labels.sort("sample", "label")),
         dataset=dataset,
     )
+
+
+@contextmanager
+def _other_labels_evaluated(run: Run, dataset: str, wanted: Identity, labels: pl.DataFrame) -> Iterator[None]:
+    """Let table labels be replaced where only the choice of the evaluated labels is another: nothing was made from it but
+    what eval computes, which it brings up to date by itself."""
+    published = run.state.get("labels", dataset=dataset)
+    before = run.replace
+    if published is not None and not before:
+        chosen = by_label({name: digest(source, not evaluated) for name, source, evaluated in labels.iter_rows()})
+        found = {name: value for name, value in published.identity.items() if name.startswith(EXTENSIBLE)}
+        same = all(value in (wanted.get(name), chosen.get(name)) for name, value in found.items())
+        run.replace = same and any(value != wanted[name] for name, value in found.items())
+    try:
+        yield
+    finally:
+        run.replace = before
 
 
 def write_token_labels(

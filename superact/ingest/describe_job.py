@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from superact.datasets.padding import check_padding
 from superact.datasets.words import first_word, token_labels, tokens_to_words
 from superact.ingest.describe import arrow, write_labels, write_small, write_token_labels
 from superact.ingest.identity import base, by_label
@@ -23,6 +24,8 @@ Array = np.ndarray[Any, Any]
 def describe_job(run: Run, job: Job) -> None:
     """Tables datasets, models, samples, labels, sample_labels, tokens and token_labels of a job."""
     dataset = job.dataset
+    if dataset.modality == "image":
+        check_padding(dataset, job.geometry, job.sizes)
     identity = job.samples_identity()
     # Another dataset or model whose display name has the same slug is refused by its name.
     labelled = {**identity, "name": dataset.name, **by_label({label.name: label.source for label in dataset.labels})}
@@ -43,7 +46,7 @@ def describe_job(run: Run, job: Job) -> None:
         {
             "label": [label.name for label in dataset.labels],
             "source": [label.source for label in dataset.labels],
-            "evaluated": [True] * len(dataset.labels),
+            "evaluated": [label.evaluated for label in dataset.labels],
         }
     )
     write_labels(run, "extract", dataset.slug, labels, dataset.sample_labels)
@@ -157,6 +160,6 @@ def _patches(job: Job, shard: Shard, index: int) -> tuple[dict[str, Array], dict
         "is_content": shard.content[index],
     }
     masks = job.dataset.masks(sample)
-    # One mask serves all labels of a sample: it is mapped once.
+    # Where one mask serves several labels, it is mapped once.
     mapped = {id(mask): job.geometry.patches(job.geometry.mask(mask)) for mask in masks.values()}
     return columns, {name: np.flatnonzero(mapped[id(mask)] & shard.content[index]) for name, mask in masks.items()}

@@ -1,0 +1,88 @@
+"""Reading PyTorch files (.pt) that come with data: numbers only, never code.
+
+A .pt file is a pickle, and a pickle can run anything. `torch.load(weights_only=True)` builds tensors and plain containers and
+refuses every other name; plain NumPy arrays, of which the published masks may consist, are allowed beside them. This is the one
+module of `superact.datasets` that uses torch, and only when a function is called.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superact.errors import BadInput
+
+_NUMBERS = "?bBhHiIqQefd"
+
+
+def load_tensors(path: Path) -> Any:
+    """Return what a .pt file holds: tensors and arrays in lists and dictionaries.
+
+    Tensors are mapped from the file where its format allows, not read into memory. Raises BadInput for a file that is
+    missing, damaged or holds anything else, and for a machine without torch.
+    """
+    if not path.is_file():
+        raise BadInput(what=f"{path} does not exist.", remedy="Put the file there.")
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        remedy = "Install what reads it: pip install 'superact[extract]'."
+        raise BadInput(what=f"{path} is a PyTorch file, and torch is not installed.", remedy=remedy) from error
+    try:
+        with torch.serialization.safe_globals(_numpy_names()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols and old formats, which are read or refused below
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError:  # files of before torch 1.6 cannot be mapped; what is damaged fails here again
+                return torch.load(path, map_location="cpu", weights_only=True)
+    # Anything at all can stand in the file, so its reader can fail in any way.
+    except Exception as error:
+        raise BadInput(
+            what=f"{path} is no PyTorch file of tensors: {_reason(error)}. Nothing else is read from it, since loading it "
+            "could run code.",
+            remedy="Replace the file; save tensors, or lists and dictionaries of them, with torch.save.",
+        ) from error
+
+
+def as_array(value: Any) -> np.ndarray:
+    """Return a tensor or array as NumPy numbers. Raises ValueError saying what it is instead."""
+    if isinstance(value, np.ndarray):
+        array = value
+    elif hasattr(value, "detach"):
+        try:
+            plain = value.detach()
+            array = (plain.float() if str(plain.dtype) == "torch.bfloat16" else plain).numpy()
+        except (TypeError, RuntimeError, NotImplementedError) as error:
+            raise ValueError(f"a tensor that holds no plain numbers ({_first_line(str(error))})") from error
+    else:
+        raise ValueError(f"a value of type {type(value).__name__}")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"an array of type {array.dtype}")
+    return array
+
+
+def _numpy_names() -> list[Any]:
+    """What a pickled plain array names, in files written by NumPy 1 and 2."""
+    from numpy._core import multiarray
+
+    build = multiarray._reconstruct
+    names = [(build, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+    return [*names, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in _NUMBERS)]
+
+
+def _reason(error: Exception) -> str:
+    # Torch's own messages advise to load the file unsafely, so they are not passed on.
+    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"it asks for {found[1]}"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds other objects than tensors"
+    return "it is truncated, damaged or of another format"
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0].rstrip(".")[:200]
