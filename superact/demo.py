@@ -71,8 +71,9 @@ def _ingest(store: Warehouse, data_root: Path, dataset: str, ref: str, progress:
     from superact.ingest.pipeline import ingest
     from superact.models import load_model
 
-    model = load_model(ref)
-    job = Job(open_dataset(dataset, data_root), model, model.resolve_layers(percents=PERCENTS), UNITS)
+    opened = open_dataset(dataset, data_root)
+    model = load_model(ref, modality=opened.modality)
+    job = Job(opened, model, model.resolve_layers(percents=PERCENTS), UNITS)
     ingest(store, job, Recipe(), progress=progress)
 
 

@@ -6,12 +6,20 @@ from typing import Annotated
 
 import typer
 
+from superact.cli import data_build, data_check
 from superact.cli.options import DATA_ROOT, DataRoot, Out, OutputFormat, Quiet
 from superact.cli.progress import note
 
-app = typer.Typer(help="Datasets on this machine: list them, render one.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Datasets on this machine: list, render, build, check and describe them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 renderers = typer.Typer(help="Make a dataset with nothing to download.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(renderers, name="render")
+app.add_typer(data_build.app, name="build")
+app.command("check")(data_check.check)
+app.command("describe")(data_check.describe)
 
 
 @app.command("list")

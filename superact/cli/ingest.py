@@ -13,6 +13,7 @@ from superact.cli.ingest_options import (
     Attention,
     DatasetRef,
     Device,
+    DeviceMap,
     Dtype,
     GeometryName,
     InputSize,
@@ -89,7 +90,7 @@ def _job(
 
     units = _units(unit)
     opened = open_dataset(dataset, data_root, **reading)
-    loaded = load_model(model, **options)
+    loaded = load_model(model, modality=opened.modality, **options)
     if percent is not None:
         chosen = loaded.resolve_layers(percents=_percents(percent))
     else:
@@ -129,6 +130,7 @@ def run(
     cls_clusters: ClsClusters = 50,
     token_budget: TokenBudget = 4096,
     device: Device = "auto",
+    device_map: DeviceMap = None,
     dtype: Dtype = "float32",
     attention: Attention = "sdpa",
     revision: Revision = None,
@@ -168,6 +170,7 @@ def run(
             token_budget,
             {"labels": labels, "image_root": image_root, "text_root": text_root},
             device=device,
+            device_map=device_map,
             dtype=dtype,
             attention=attention,
             revision=revision,
@@ -244,6 +247,7 @@ def extract(
     ] = "keep",
     token_budget: TokenBudget = 4096,
     device: Device = "auto",
+    device_map: DeviceMap = None,
     dtype: Dtype = "float32",
     attention: Attention = "sdpa",
     revision: Revision = None,
@@ -275,6 +279,7 @@ def extract(
             token_budget,
             {"labels": labels, "image_root": image_root, "text_root": text_root},
             device=device,
+            device_map=device_map,
             dtype=dtype,
             attention=attention,
             revision=revision,

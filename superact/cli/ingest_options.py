@@ -37,6 +37,14 @@ TokenBudget = Annotated[
     int, typer.Option("--token-budget", metavar="NUMBER", min=1, help="Padded tokens a batch; part of the identity.")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map",
+        metavar="NAME",
+        help="Spread the weights over devices: auto, balanced or sequential (accelerate).",
+    ),
+]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16.")]
 Attention = Annotated[str, typer.Option("--attention", metavar="NAME", help="sdpa, eager or flash_attention_2.")]
 Revision = Annotated[str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit on the hub.")]

@@ -1,4 +1,4 @@
-"""`superact models`: the models that need no hub."""
+"""`superact models`: the models that need no hub, and what any model is."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ from typing import Annotated
 
 import typer
 
+from superact.cli.ingest_options import (
+    Attention,
+    Device,
+    DeviceMap,
+    Dtype,
+    GeometryName,
+    InputSize,
+    Revision,
+    SpecialTokens,
+    TrustRemoteCode,
+)
 from superact.cli.options import Out, OutputFormat, Quiet
 from superact.cli.progress import note
 
 app = typer.Typer(
-    help="Models that need no hub: list them, prepare them, show one.", no_args_is_help=True, rich_markup_mode=None
+    help="Models: list and prepare those that need no hub, describe any.", no_args_is_help=True, rich_markup_mode=None
 )
 
 _COLUMNS = {
@@ -70,4 +81,54 @@ def info(
     from superact.models.local import model_info
 
     records = [{"field": field, "value": str(value)} for field, value in sorted(model_info(name).items())]
+    print_records(records, {"field": "VARCHAR", "value": "VARCHAR"}, format, out)
+
+
+@app.command()
+def describe(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A local model's name, a transformers folder, or a hub id.")
+    ],
+    modality: Annotated[
+        str | None,
+        typer.Option("--modality", metavar="text|image", help="Which network of a checkpoint that has two."),
+    ] = None,
+    device: Device = "cpu",
+    device_map: DeviceMap = None,
+    dtype: Dtype = "float32",
+    attention: Attention = "sdpa",
+    revision: Revision = None,
+    special_tokens: SpecialTokens = "auto",
+    geometry: GeometryName = None,
+    input_size: InputSize = None,
+    trust_remote_code: TrustRemoteCode = False,
+    format: OutputFormat = None,
+    out: Out = None,
+) -> None:
+    """Load a model and show what it is.
+
+    Family, blocks, width, tokens, geometry, special tokens, revision, and the layer at each percent through the model.
+    The weights are read, for blocks are counted as they run; no data is.
+    """
+    from superact.cli.errors import extra_packages
+    from superact.cli.output import print_records
+
+    with extra_packages("superact models describe"):
+        from superact.models import load_model
+        from superact.models.describe import describe
+
+        loaded = load_model(
+            model,
+            modality=modality,
+            device="auto" if device_map else device,
+            device_map=device_map,
+            dtype=dtype,
+            attention=attention,
+            revision=revision,
+            special_tokens=special_tokens,
+            geometry=geometry,
+            input_size=input_size,
+            trust_remote_code=trust_remote_code,
+        )
+    records = [{"field": field, "value": value} for field, value in describe(loaded).items()]
     print_records(records, {"field": "VARCHAR", "value": "VARCHAR"}, format, out)

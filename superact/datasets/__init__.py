@@ -40,10 +40,11 @@ def open_dataset(
     path column of images or texts (`superact.datasets.paths`). Raises BadInput when there is none, when two folders of
     `data_root` share its slug, and whatever `superact.datasets.folder.open_folder` finds wrong.
     """
-    return evaluate_labels(open_folder(_folder(ref, data_root), image_root, text_root), labels)
+    return evaluate_labels(open_folder(folder_of(ref, data_root), image_root, text_root), labels)
 
 
-def _folder(ref: str, data_root: Path) -> Path:
+def folder_of(ref: str, data_root: Path) -> Path:
+    """The folder of a dataset that is named as for `open_dataset`, whatever is in it. Raises BadInput when there is none."""
     path = Path(ref).expanduser()
     is_path = path.is_absolute() or os.sep in ref or "/" in ref or ref in (".", "..")
     if not is_path and (folder := _find(ref, data_root)) is not None:

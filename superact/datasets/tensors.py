@@ -1,4 +1,4 @@
-"""Reading PyTorch files (.pt) that come with data: numbers only, never code.
+"""Reading and writing PyTorch files (.pt) of data: numbers only, never code.
 
 A .pt file is a pickle, and a pickle can run anything. `torch.load(weights_only=True)` builds tensors and plain containers and
 refuses every other name; plain NumPy arrays, of which the published masks may consist, are allowed beside them. This is the one
@@ -47,6 +47,21 @@ def load_tensors(path: Path) -> Any:
             "could run code.",
             remedy="Replace the file; save tensors, or lists and dictionaries of them, with torch.save.",
         ) from error
+
+
+def save_tensors(path: Path, rows: list[dict[str, np.ndarray]]) -> None:
+    """Write arrays by name, one dictionary a row, as `load_tensors` reads them; all arrays of a row have one shape.
+
+    Raises BadInput for a machine without torch.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        remedy = "Install what writes it: pip install 'superact[extract]'."
+        raise BadInput(what=f"{path} is a PyTorch file, and torch is not installed.", remedy=remedy) from error
+    # One storage a row: a file of a hundred thousand storages takes long to write and to open.
+    stacked = [torch.from_numpy(np.stack(list(row.values()))) if row else () for row in rows]
+    torch.save([dict(zip(row, values, strict=True)) for row, values in zip(rows, stacked, strict=True)], path)
 
 
 def as_array(value: Any) -> np.ndarray:

@@ -39,6 +39,8 @@ class Source:
     """Hub commit, or the SHA-256 of the weight files of a folder."""
     hub: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of every `from_pretrained`."""
+    device_map: str | None = None
+    """How the weights were spread over devices, or None: recorded, never compared."""
 
 
 class Model:
@@ -80,6 +82,11 @@ class Model:
         return self._states.width
 
     @property
+    def last_is_normed(self) -> bool:
+        """Whether layer T is after the model's final norm, as for a decoder."""
+        return self._states.last_is_normed
+
+    @property
     def layers(self) -> range:
         """The layers 0..T: 0 is the embedding output, k the state after block k."""
         return range(self.n_blocks + 1)
@@ -101,8 +108,10 @@ class Model:
     @property
     def provenance(self) -> dict[str, str]:
         """Device name and library versions: recorded with a run, never compared."""
+        spread = {"device_map": self._source.device_map} if self._source.device_map else {}
         return {
             "device": device_name(self.device),
+            **spread,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
@@ -114,7 +123,7 @@ class Model:
         """
         if not 0 <= percent <= 100:
             raise BadInput(what=f"{percent} is not a percentage.", remedy="Give numbers from 0 to 100.")
-        block = math.floor(percent / 100 * self.n_blocks) - 1
+        block = math.floor(percent * self.n_blocks / 100) - 1  # in this order whole percents are exact
         return min(max(block, 0), self.n_blocks - 1) + 1
 
     def resolve_layers(
@@ -139,7 +148,8 @@ class Model:
 
     def _forward(self, inputs: Mapping[str, Any], layers: Sequence[int]) -> dict[int, Tensor]:
         self._check_layers(layers)
-        return self._states(inputs, layers)
+        # With a device map the states of one pass lie on several devices; otherwise nothing moves.
+        return {layer: state.to(self.device) for layer, state in self._states(inputs, layers).items()}
 
 
 def slug_of(ref: str) -> str:

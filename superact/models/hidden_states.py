@@ -11,7 +11,7 @@ run. Hooks are removed however the pass ends. One pass at a time: a model is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -34,13 +34,13 @@ class HiddenStates:
 
     def __init__(self, model: nn.Module, probe: Mapping[str, Tensor], n_hidden_layers: int, name: str) -> None:
         self._model, self._name = model, name
+        self._first_tokens: int | None = None
         reference, last = _reference(model, probe, name)
         for blocks in _candidates(model, n_hidden_layers):
             seen = _watch(model, blocks, probe)
-            executed = [block for block, _ in seen]
             normed = _compare(seen, reference, last)
             if normed is not None:
-                self._blocks, self.last_is_normed = executed, normed
+                self._blocks, self.last_is_normed = [block for block, _ in seen], normed
                 break
         else:
             raise ModelUnavailable(
@@ -49,11 +49,31 @@ class HiddenStates:
         self.n_blocks = len(self._blocks)
         self.width = int(reference[0].shape[-1])
 
+    @classmethod
+    def of_blocks(
+        cls, model: nn.Module, blocks: Sequence[nn.Module], probe: Mapping[str, Any], name: str, *, first_tokens: int
+    ) -> HiddenStates:
+        """The states of a model that reports none itself, its blocks given in the order in which they must run.
+
+        Of every state only the first `first_tokens` tokens are kept, copied so that the others can be freed. Raises
+        ModelUnavailable when the blocks do not run once each in that order, or give other shapes than [B, n, d].
+        """
+        self = cls.__new__(cls)
+        self._model, self._name, self._first_tokens = model, name, first_tokens
+        seen = _watch(model, blocks, probe)
+        shapes = {None if state is None else tuple(state.shape) for _, pair in seen for state in pair}
+        shape = shapes.pop() if len(shapes) == 1 else None
+        if [block for block, _ in seen] != list(blocks) or shape is None or len(shape) != 3 or shape[1] < first_tokens:
+            raise ModelUnavailable(model=name, reason=f"its {len(blocks)} blocks do not run as they are expected to")
+        self._blocks, self.last_is_normed = list(blocks), False
+        self.n_blocks, self.width = len(blocks), int(shape[2])
+        return self
+
     def __call__(self, inputs: Mapping[str, Any], layers: Sequence[int]) -> dict[int, Tensor]:
         """Run one forward pass without gradients; returns {layer: [B, n, d]}, on the device and in the dtype of the model.
 
-        `layers` holds numbers in 0..T (the caller checks them), in any order. Nothing is copied: the tensors are the
-        ones that the next block would read.
+        `layers` holds numbers in 0..T (the caller checks them), in any order. Nothing is copied (but for `of_blocks`):
+        the tensors are the ones that the next block would read.
         """
         wanted = sorted(set(layers))
         if not wanted:
@@ -77,7 +97,7 @@ class HiddenStates:
 
     def _hook(self, layer: int, taken: dict[int, Tensor], stop: int | None) -> torch.utils.hooks.RemovableHandle:
         def keep(state: Tensor) -> None:
-            taken[layer] = state
+            taken[layer] = state if self._first_tokens is None else state[:, : self._first_tokens].clone()
             if layer == stop:
                 raise _DeepestReached
 
@@ -114,7 +134,7 @@ def _candidates(model: nn.Module, n_hidden_layers: int) -> Iterator[nn.ModuleLis
 
 
 def _watch(
-    model: nn.Module, blocks: nn.ModuleList, probe: Mapping[str, Tensor]
+    model: nn.Module, blocks: Iterable[nn.Module], probe: Mapping[str, Tensor]
 ) -> list[tuple[nn.Module, tuple[Tensor | None, Tensor | None]]]:
     """Which of the blocks run on the probe, in order, each with its input and output (None where it is no tensor)."""
     seen: list[tuple[nn.Module, tuple[Tensor | None, Tensor | None]]] = []

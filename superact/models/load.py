@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, CLIPVisionModel, SiglipVisionModel
+from transformers import AutoConfig
 
 from superact.errors import BadInput, ModelUnavailable, SuperactError
 from superact.models.base import DTYPES, Source, choose_device, slug_of, weights_sha256
 from superact.models.local import RECORD, resolve
+from superact.models.mllama_vision import MllamaVision
 from superact.models.offline import offline, quiet
 from superact.models.registry import LOCAL_MODELS
 from superact.models.text import TextModel
+from superact.models.towers import Tower, check_modality, choose_tower, hub_commit, load_tower
 from superact.models.vision import VisionModel
 
-# Two-tower checkpoints of which the vision tower is wanted; AutoModel would load both towers.
-_VISION_TOWERS: dict[str, Any] = {
-    "clip": CLIPVisionModel,
-    "clip_vision_model": CLIPVisionModel,
-    "siglip": SiglipVisionModel,
-    "siglip_vision_model": SiglipVisionModel,
-}
+# Vision models that need more than `VisionModel` does, by their own configuration's model_type.
+_VISION_FAMILIES: dict[str, type[VisionModel]] = {"mllama_vision_model": MllamaVision}
 
 
 def load_model(
     ref: str | os.PathLike[str],
     *,
+    modality: str | None = None,
     device: str = "auto",
+    device_map: str | Mapping[str, int | str] | None = None,
     dtype: str = "float32",
     attention: str = "sdpa",
     revision: str | None = None,
@@ -45,13 +46,16 @@ def load_model(
     """Load a model with everything needed to turn samples into hidden states.
 
     `ref` is a local model's name, a transformers folder or a hub id. A folder is read without touching the network.
-    `special_tokens` (`auto`, `none`) matters for text models; `geometry` (`squash`, `crop`, `letterbox`) and `input_size`
-    (pixels) only exist for vision models. Of a CLIP checkpoint the vision tower is loaded, of a causal LM the body
-    without its head. `attention` is transformers' `attn_implementation`; `sdpa` becomes `eager` for an architecture that
-    has no sdpa, and the identity says which one runs. The weights end up in evaluation mode on the device.
+    `modality` (`text`, `image`; a dataset knows its own) chooses the network of a checkpoint that has two, and must fit one
+    that has not; without it CLIP and SigLIP give their vision tower, Llama 3.2 Vision its text stack. Of a causal LM the
+    body is loaded without its head, of T5 the encoder. `special_tokens` (`auto`, `none`) matters for text models;
+    `geometry` (`squash`, `crop`, `letterbox`) and `input_size` (pixels) only exist for vision models. `attention` is
+    transformers' `attn_implementation`; `sdpa` becomes `eager` for an architecture that has no sdpa, and the identity says
+    which one runs. `device_map` (`auto`, or parts by name) spreads the weights over devices with accelerate, and stands in
+    place of `device`. The weights end up in evaluation mode.
 
     Raises ModelUnavailable (not prepared, no such folder, no weights, weights missing for a part of the model, hidden
-    states that cannot be captured) and BadInput (unknown device, dtype or option).
+    states that cannot be captured) and BadInput (the other modality; unknown device, dtype or option).
 
     >>> model = load_model("minilm")                                    # doctest: +SKIP
     >>> batch = model.batch([model.tokenize("I laughed out loud.")])    # doctest: +SKIP
@@ -62,26 +66,57 @@ def load_model(
         raise BadInput(what=f"{dtype!r} is not a dtype for models.", remedy=f"Use one of {', '.join(DTYPES)}.")
     chosen = choose_device(device)
     path, display, is_local = resolve(ref)
+    _check_device_map(device, device_map, display)
     with offline() if is_local else nullcontext(), quiet(), _named_errors(display):
         hub: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_local}
-        if revision is not None and not is_local:
-            hub["revision"] = revision
+        if not is_local:
+            hub["revision"] = hub_commit(path, revision)
         config = AutoConfig.from_pretrained(path, **hub)
-        source = _source(os.fspath(ref), path, display, is_local, config, revision, hub)
-        network = _load_network(source, config, dtype, attention).to(chosen)
-        if getattr(network, "main_input_name", None) == "pixel_values":
-            return VisionModel(source, network, chosen, dtype, geometry=geometry, input_size=input_size)
+        tower = choose_tower(config, modality, display)
+        source = _source(os.fspath(ref), path, display, is_local, hub)
+        source = replace(source, display=source.display + tower.title, slug=source.slug + tower.suffix)
+        network = _load_network(source, config, tower, dtype, attention, device_map)
+        if device_map is None:
+            network = network.to(chosen)
+        else:
+            chosen = _input_device(network)
+            source = replace(source, device_map=_spread(network))
+        is_vision = getattr(network, "main_input_name", None) == "pixel_values" or tower.modality == "image"
+        check_modality("image" if is_vision else "text", modality, display)
+        if is_vision:
+            family = _VISION_FAMILIES.get(network.config.model_type, VisionModel)
+            return family(source, network, chosen, dtype, geometry=geometry, input_size=input_size)
         if geometry is not None or input_size is not None:
             raise BadInput(what=f"{display} is a text model.", remedy="Leave out --geometry and --input-size.")
         return TextModel(source, network, chosen, dtype, special_tokens=special_tokens)
 
 
-def _source(
-    ref: str, path: str, display: str, is_local: bool, config: Any, revision: str | None, hub: dict[str, Any]
-) -> Source:
+def _check_device_map(device: str, device_map: Any, display: str) -> None:
+    if device_map is None:
+        return
+    if device != "auto":
+        raise BadInput(what="A device and a device map are both given.", remedy="Leave out one of them.")
+    if importlib.util.find_spec("accelerate") is None:
+        raise ModelUnavailable(
+            model=display, reason="a device map needs the package accelerate: pip install accelerate"
+        )
+
+
+def _input_device(network: nn.Module) -> torch.device:
+    """Where the first weights that are in memory lie; accelerate brings inputs from there to where they are needed."""
+    devices = (parameter.device for parameter in network.parameters())
+    return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
+
+
+def _spread(network: Any) -> str:
+    """Which parts went where, as JSON."""
+    placed = getattr(network, "hf_device_map", None) or {"": _input_device(network)}
+    return json.dumps({part: str(device) for part, device in placed.items()}, sort_keys=True)
+
+
+def _source(ref: str, path: str, display: str, is_local: bool, hub: dict[str, Any]) -> Source:
     if not is_local:
-        commit = getattr(config, "_commit_hash", None) or revision
-        return Source(path, display, slug_of(path), f"hub:{path}", None, commit, hub)
+        return Source(path, display, slug_of(path), f"hub:{path}", None, hub["revision"], hub)
     folder = Path(path)
     record = json.loads((folder / RECORD).read_text(encoding="utf-8")) if (folder / RECORD).is_file() else {}
     slug = ref if ref in LOCAL_MODELS else slug_of(folder.resolve().name)
@@ -89,15 +124,14 @@ def _source(
     return Source(path, display, slug, origin, record.get("licence"), weights_sha256(folder), hub)
 
 
-def _load_network(source: Source, config: Any, dtype: str, attention: str) -> nn.Module:
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelUnavailable(model=source.display, reason="encoder-decoder models are not supported")
-    model_class = _VISION_TOWERS.get(config.model_type, AutoModel)
+def _load_network(source: Source, config: Any, tower: Tower, dtype: str, attention: str, device_map: Any) -> Any:
+    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
     # Asked for nothing, transformers takes sdpa where the architecture has it and eager elsewhere (Gemma 2).
-    options = {} if attention == "sdpa" else {"attn_implementation": attention}
-    network, info = model_class.from_pretrained(
-        source.ref, dtype=DTYPES[dtype], output_loading_info=True, **options, **source.hub
-    )
+    if attention != "sdpa":
+        options["attn_implementation"] = attention
+    if device_map is not None:
+        options["device_map"] = device_map
+    network, info = load_tower(source.ref, config, tower, options, source.hub)
     # transformers fills what a checkpoint lacks with random numbers. Only a pooler, which no hidden state reads, may lack.
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if missing:

@@ -64,10 +64,21 @@ class TextModel(Model):
         self._tokenizer_digest = _tokenizer_digest(self.tokenizer)
         self._front: int | None = None
         self.max_tokens = _max_tokens(network, self.config.get_text_config())
+        self._check_tokenizer()
         probe = self.batch([self.tokenize(_PROBE)])
         self._states = HiddenStates(network, probe, self.config.get_text_config().num_hidden_layers, source.display)
         if special_tokens == "auto" and self.tokenize(_PROBE).is_content[0] and self._is_causal(probe):
             self._front = self._front_token()
+
+    def _check_tokenizer(self) -> None:
+        """A tokenizer read as one of another kind drops most of a text without a word (its pieces are in no vocabulary)."""
+        found = self.tokenize(_PROBE)
+        seen = {i for start, end in zip(found.char_start, found.char_end, strict=True) for i in range(start, end)}
+        letters = [i for i, letter in enumerate(_PROBE) if not letter.isspace()]
+        if 2 * len(seen.intersection(letters)) < len(letters):
+            raise ModelUnavailable(
+                model=self.name, reason=f"its tokenizer {type(self.tokenizer).__name__} drops most of {_PROBE!r}"
+            )
 
     def _own_identity(self) -> Identity:
         probe = self.tokenize(_PROBE)
@@ -149,8 +160,14 @@ class TextModel(Model):
         """Whether a token ignores what follows it, asked of the model itself: change the last token, compare the first."""
         changed = probe["input_ids"].clone()
         changed[0, -1] = (changed[0, -1] + 1) % self.config.get_text_config().vocab_size
-        first = self._states(probe, [self.n_blocks])[self.n_blocks][0, 0].float()
-        other = self._states({**probe, "input_ids": changed}, [self.n_blocks])[self.n_blocks][0, 0].float()
+        one, two = self._states(probe, self.layers), self._states({**probe, "input_ids": changed}, self.layers)
+        # A model too large for its dtype overflows somewhere: the deepest layer before that tells as well.
+        finite = [k for k in self.layers if bool(torch.isfinite(one[k]).all() & torch.isfinite(two[k]).all())]
+        if not finite:
+            raise ModelUnavailable(
+                model=self.name, reason=f"it gives no finite numbers in {self._dtype_name}: try another --dtype"
+            )
+        first, other = one[finite[-1]][0, 0].float(), two[finite[-1]][0, 0].float()
         return bool((first - other).abs().max() <= 1e-5 * first.abs().max())
 
     def _front_token(self) -> int:

@@ -7,8 +7,8 @@ geometry object that the caller uses for both; the model only says which geometr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ class VisionModel(Model):
     """
 
     modality = "image"
+    default_geometry: ClassVar[str] = "squash"
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class VisionModel(Model):
             )
         self.patch = _side(self.config.patch_size, source.display, "patch_size")
         self.input_size = input_size or _processor_size(processor, source.display)
-        self.geometry = geometry or "squash"
+        self.geometry = geometry or self.default_geometry
         if self.geometry not in GEOMETRIES:
             raise BadInput(what=f"{geometry!r} is not a geometry.", remedy=f"Use one of {', '.join(GEOMETRIES)}.")
         if self.input_size <= 0 or self.input_size % self.patch:
@@ -72,7 +73,7 @@ class VisionModel(Model):
         self.grid = (self.input_size // self.patch, self.input_size // self.patch)
         self._extra = self._interpolation()
         probe = self._inputs(torch.zeros(1, 3, self.input_size, self.input_size))
-        self._states = HiddenStates(network, probe, self.config.num_hidden_layers, source.display)
+        self._states = self._find_states(probe)
         self.n_prefix = self._count_prefix(probe)
         self.cls_index = 0 if self.n_prefix else None
 
@@ -88,6 +89,9 @@ class VisionModel(Model):
         takes = "interpolate_pos_encoding" in inspect.signature(self.network.forward).parameters
         own = getattr(self.config, "image_size", self.input_size)
         return {"interpolate_pos_encoding": True} if takes and own != self.input_size else {}
+
+    def _find_states(self, probe: Mapping[str, Any]) -> HiddenStates:
+        return HiddenStates(self.network, probe, self.config.num_hidden_layers, self.name)
 
     def _count_prefix(self, probe: dict[str, Any]) -> int:
         prefix = int(self._states(probe, [0])[0].shape[1]) - self.grid[0] * self.grid[1]
