@@ -26,6 +26,7 @@ from superact.ingest.sources import needed, read_stats, stored_blocks
 from superact.ingest.teach import N_EMPTY, Lesson, teach
 from superact.ingest.train_rows import TrainRows, train_rows
 from superact.store import Run, Warehouse
+from superact.store.rows import row_keys
 from superact.store.staging import StagedPartition
 
 __all__ = ["Recipe", "dropped_clusters", "learn", "unlearned"]
@@ -51,8 +52,8 @@ class RowCollector:
         """Find the row number of every row of the shard; -1 outside train."""
         for unit, rows in self._units.items():
             sample, token = shard.keys(unit)
-            known = (rows.sample.astype(np.int64) << 32) | (rows.token.astype(np.int64) + 1)
-            asked = (sample.astype(np.int64) << 32) | (token.astype(np.int64) + 1)
+            known = row_keys(rows.sample, rows.token)
+            asked = row_keys(sample, token)
             place = np.searchsorted(known, asked)
             found = (place < len(known)) & (known[np.minimum(place, len(known) - 1)] == asked)
             self._places[unit] = np.where(found, place, -1)

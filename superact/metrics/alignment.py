@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from superact.errors import NonFinite
-from superact.metrics.dense import row_keys
 from superact.metrics.embeddings import Block, Embeddings
 from superact.metrics.partition import query
+from superact.store.rows import row_keys
 
 EPSILON = 1e-8
 FILE_ROWS = 2_000_000

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from superact.errors import NonFinite
 from superact.metrics.embeddings import Block, Embeddings
-from superact.metrics.partition import batches, hold_query
+from superact.metrics.partition import batches, hold, hold_query
 from superact.metrics.plan import Layer, no_embeddings
-from superact.store.rows import activation_rows
+from superact.store.rows import activation_rows, row_keys
 from superact.store.scratch import scratch_matrix
 from superact.store.shards import shard_tokens
 from superact.store.staging import StagedPartition
@@ -45,12 +45,11 @@ Array = np.ndarray[Any, Any]
 
 
 class Vectors:
-    """The concept vectors of a set, in DuckDB's name order: names [C], vectors float32 [C, d], norms and biases [C, 1]."""
+    """The concept vectors of a set, in DuckDB's name order: vectors float32 [C, d], norms and biases [C, 1]."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
         rows = connection.sql("SELECT vector, bias FROM concepts WHERE status = 'ok' ORDER BY concept").to_arrow_table()
         flat = rows["vector"].combine_chunks().flatten()
-        self.names = names
         self.vectors = np.asarray(flat, dtype=np.float32).reshape(len(names), -1)
         norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1)
         self.norms = np.maximum(norms, EPSILON).astype(np.float32)[:, None]
@@ -129,7 +128,7 @@ class DenseScores:
         writer = None
         if part is not None and not part.current:
             writer = SampleScoreWriter(part, self._names, self._layer.unit, self._connection)
-        if self._names:
+        if self._names and (writer is not None or len(wanted)):
             self._first_pass(wanted, scores, writer)
         if writer is not None:
             writer.finish()
@@ -142,7 +141,7 @@ class DenseScores:
             scores,
             batches(self._names, per_concept, CALIBRATION_ROWS),
         )
-        hold_query(self._connection, "activations", _NO_ACTIVATIONS)
+        hold(self._connection, "activations")
 
     def _first_pass(self, wanted: Array, scores: Array, writer: SampleScoreWriter | None) -> None:
         vectors, embeddings = self._open()
@@ -162,10 +161,7 @@ class DenseScores:
         part = self._layer.parts.get("activations")
         if part is None or part.current:
             return
-        rows = self._connection.execute(
-            "SELECT DISTINCT concept FROM selection WHERE concept IS NOT NULL ORDER BY concept"
-        )
-        chosen = [name for (name,) in rows.fetchall()]
+        chosen = chosen_concepts(self._connection)
         part.meta["concepts"] = self._layer.sources["concepts"].hash
         writer = ActivationWriter(part, chosen)
         if chosen:
@@ -199,6 +195,12 @@ class DenseScores:
         if not np.isfinite(scores.sum()):
             bad = int(np.argmax(~np.isfinite(scores).all(axis=0)))
             raise NonFinite(kind="score", layer=self._layer.number, sample=int(block.sample[bad]))
+
+
+def chosen_concepts(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of the concepts that some label chose, in DuckDB's order; `selection` is bound or held."""
+    rows = connection.execute("SELECT DISTINCT concept FROM selection WHERE concept IS NOT NULL ORDER BY concept")
+    return [name for (name,) in rows.fetchall()]
 
 
 class SampleScoreWriter:
@@ -304,19 +306,3 @@ class ActivationWriter:
         self._rows -= n
         self._part.write(self._shard, groups)
         self._shard += 1
-
-
-def row_keys(sample: Array, token: Array) -> Array:
-    """One ascending integer a row in (sample, token) order."""
-    return (sample.astype(np.int64) << 32) + token.astype(np.int64)
-
-
-_NO_ACTIVATIONS = pa.table(
-    {
-        "concept": pa.array([], pa.string()),
-        "sample": pa.array([], pa.int32()),
-        "token": pa.array([], pa.int32()),
-        "cosine": pa.array([], pa.float32()),
-        "signed_distance": pa.array([], pa.float32()),
-    }
-)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from superact.metrics.dense import DenseScores
+from superact.metrics.dense import DenseScores, chosen_concepts
 from superact.metrics.evaluation import Evaluation
 from superact.metrics.partition import add_sql, batches, bind, hold, query
 from superact.metrics.plan import KEPT_CONCEPTS, METRICS, Layer
@@ -123,5 +123,4 @@ def detect(
 
 def _chosen_ranges(connection: duckdb.DuckDBPyConnection, most: int = 50) -> Ranges:
     """Ranges of concepts that hold at most so many that some label chose."""
-    rows = connection.execute("SELECT DISTINCT concept FROM selection WHERE concept IS NOT NULL ORDER BY concept")
-    return batches([name for (name,) in rows.fetchall()], 1, most)
+    return batches(chosen_concepts(connection), 1, most)

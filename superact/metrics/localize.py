@@ -37,8 +37,8 @@ def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
         evaluation.bind_of(layer, "localization_scores")
     if not layer.todo(["localization"]):
         return
-    counts = list(_counts(evaluation, layer, labels["label"].to_pylist(), aligned))
-    hold_query(connection, "localization_counts", pa.concat_tables(counts) if counts else _NO_COUNTS)
+    counts = _counts(evaluation, layer, labels["label"].to_pylist(), aligned)
+    hold_query(connection, "localization_counts", pa.concat_tables([_COUNTS.empty_table(), *counts]))
     hold(connection, "localization")
     add_sql(connection, "localization", "localization")
     evaluation.write_held(layer, "localization")
@@ -48,9 +48,9 @@ def _counts(evaluation: Evaluation, layer: Layer, labels: list[str], aligned: bo
     """Token counts of every localizer that the labels' concepts give."""
     chosen = [row for row in selected(evaluation) if row["label"] in labels]
     for _ in label_batches(evaluation, layer, chosen):
-        yield query(evaluation.connection, "localization_threshold").cast(_NO_COUNTS.schema)
+        yield query(evaluation.connection, "localization_threshold").cast(_COUNTS)
         if aligned:
-            yield query(evaluation.connection, "localization_similarity").cast(_NO_COUNTS.schema)
+            yield query(evaluation.connection, "localization_similarity").cast(_COUNTS)
 
 
 def _align(evaluation: Evaluation, layer: Layer, labels: pa.Table) -> None:
@@ -70,15 +70,10 @@ def _align(evaluation: Evaluation, layer: Layer, labels: pa.Table) -> None:
         part.write(shard, groups)
 
 
-_NO_COUNTS = pa.table(
-    {
-        "label": pa.array([], pa.string()),
-        "localizer": pa.array([], pa.string()),
-        "split": pa.array([], pa.string()),
-        "quantile": pa.array([], pa.float64()),
-        "tp": pa.array([], pa.int64()),
-        "fp": pa.array([], pa.int64()),
-        "positives": pa.array([], pa.int64()),
-        "n": pa.array([], pa.int64()),
-    }
+_COUNTS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("label", "localizer", "split")),
+        ("quantile", pa.float64()),
+        *((name, pa.int64()) for name in ("tp", "fp", "positives", "n")),
+    ]
 )

@@ -210,7 +210,7 @@ def plan_layer(run: Run, protocol: Protocol, keys: Keys, paths: Paths) -> Layer:
         if found is None:
             raise no_embeddings(run, layer)
         hashes["embeddings"] = found
-    layer.labels = _labels(run, keys, protocol, evaluated_labels(run, paths, keys))
+    layer.labels = _labels(run, keys, protocol, paths)
     layer.identities = _identities(layer, protocol, hashes)
     _plan_localization_scores(run, layer, hashes)
     return layer
@@ -319,14 +319,17 @@ def adopted(run: Run, keys: Keys, protocol: Protocol) -> Protocol:
     return replace(protocol, labels=labels, all_pairs=published.identity.get("kept_concepts") == "all")
 
 
-def _labels(run: Run, keys: Keys, protocol: Protocol, evaluated: set[str]) -> tuple[str, ...] | None:
+def _labels(run: Run, keys: Keys, protocol: Protocol, paths: Paths) -> tuple[str, ...] | None:
     """The labels to evaluate: those asked for, beside those evaluated already, which are brought up to date. None: all."""
     if protocol.labels is None:
         return None
     published = run.state.get("detection", **keys)
     own = () if published is None else published.identity.get("labels")
-    wanted = None if own is None else evaluated.intersection({*own, *protocol.labels})
-    return None if wanted is None or wanted == evaluated else tuple(sorted(wanted))
+    if own is None:
+        return None
+    evaluated = evaluated_labels(run, paths, keys)
+    wanted = evaluated.intersection({*own, *protocol.labels})
+    return None if wanted == evaluated else tuple(sorted(wanted))
 
 
 def declare(run: Run, layer: Layer, stages: Iterable[str]) -> None:

@@ -22,6 +22,11 @@ def optional_lists(values: list[np.ndarray[Any, Any] | None]) -> pa.Array:
     return pa.array([None if value is None else value.astype(np.float32) for value in values], kind)
 
 
+def row_keys(sample: np.ndarray[Any, Any], token: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """One integer a row, int64 [n], ascending in (sample, token) order; token -1 (unit cls) comes first in its sample."""
+    return (sample.astype(np.int64) << 32) + token.astype(np.int64)
+
+
 def embedding_rows(
     sample: np.ndarray[Any, Any], token: np.ndarray[Any, Any], embedding: np.ndarray[Any, Any]
 ) -> pa.Table:

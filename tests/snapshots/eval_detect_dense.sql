@@ -405,6 +405,9 @@ FROM confusion
 ORDER BY detector, label, concept, delta
 );
 
+CREATE TEMP TABLE activations ("concept" VARCHAR, "sample" INTEGER, "token" INTEGER, "cosine" FLOAT, "signed_distance"
+FLOAT);
+
 SELECT * FROM thresholds WHERE rowid >= 0 AND rowid < 250000 ORDER BY rowid;
 
 SELECT * FROM detection WHERE rowid >= 0 AND rowid < 250000 ORDER BY rowid;
