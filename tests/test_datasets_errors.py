@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,27 @@ def test_missing_metadata(images: Path) -> None:
 def test_malformed_metadata(images: Path, content: bytes, expected: str) -> None:
     (images / "metadata.csv").write_bytes(content)
     assert expected in opening(BadInput, images)
+
+
+def test_a_metadata_file_cut_off_anywhere_is_an_error_or_whole_rows(texts: Path) -> None:
+    edit(texts / "metadata.csv", "text_path,label,split", 'text_path,"a, ""b""",split')
+    whole, full = (texts / "metadata.csv").read_bytes(), open_dataset(str(texts), texts.parent)
+    assert [label.name for label in full.labels] == ['a, "b"']
+    opened: dict[int, int] = {}
+    for length in range(len(whole)):
+        (texts / "metadata.csv").write_bytes(whole[:length])
+        try:
+            found = open_dataset(str(texts), texts.parent)
+        except BadInput as error:
+            assert "metadata.csv" in str(error)
+            continue
+        opened[length] = n = found.samples.height
+        assert found.samples.equals(full.samples.head(n))
+        assert found.sample_labels.equals(full.sample_labels.filter(full.sample_labels["sample"] < n))
+    # Only where a line ends, or all but its line end is there: `data check` compares the number of rows.
+    assert sorted(set(opened.values())) == [1, 2, 3]
+    ends = [at for at, byte in enumerate(whole) if byte == ord("\n")][1:]
+    assert set(opened) == {at + k for at in ends for k in (0, 1)} - {len(whole)}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +267,47 @@ def test_bad_word_rows(texts: Path, old: str, new: str, expected: str) -> None:
     assert expected in opening(BadTable, texts)
 
 
+def test_a_word_file_cut_off_anywhere_is_an_error_or_whole_paragraphs(texts: Path) -> None:
+    content = WORDS.replace("irony", '"a, ""b"""').replace("\n", "\r\n").encode()
+    (texts / "word_level_x.csv").write_bytes(b"\xef\xbb\xbf" + content)
+    full = open_dataset(str(texts), texts.parent)
+    assert [(label.name, label.source) for label in full.labels] == [("label", "metadata"), ('a, "b"', "word file")]
+    assert full.word_labels(0) == {'a, "b"': [1]}
+    opened = set()
+    for length in range(len(content)):
+        (texts / "word_level_x.csv").write_bytes(content[:length])
+        try:
+            found = open_dataset(str(texts), texts.parent)
+        except BadInput as error:
+            assert "word_level_x.csv" in str(error)
+            continue
+        opened.add(length)
+        assert found.word_labels(0) == full.word_labels(0)
+    ends = content.index(b"2,1,four"), len(content)
+    assert opened == {ends[0] - 2, ends[0] - 1, ends[0], ends[1] - 2, ends[1] - 1}
+
+
+@pytest.mark.parametrize("name", ["word_level_x.csv", "paragraph_level_x.csv"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_label_files_that_are_not_utf8(texts: Path, name: str, encoding: str) -> None:
+    (texts / name).write_bytes("paragraph_id,word,caf\xe9\n1,one,0\n".encode(encoding))
+    assert f"{texts / name} is not a UTF-8 CSV file" in opening(BadInput, texts)
+
+
+def test_a_text_path_that_steps_out(texts: Path) -> None:
+    (texts.parent / "secret.txt").write_text("secret")
+    edit(texts / "metadata.csv", "1.txt", "../secret.txt")
+    text = opening(BadTable, texts)
+    assert "row 1 (line 3), column 'text_path': ../secret.txt steps out of a folder with '..'" in text
+    assert "map it with --image-root or --text-root" in text
+
+
+def test_a_text_of_crlf_lines_behind_a_byte_order_mark(texts: Path) -> None:
+    (texts / "1.txt").write_bytes(b"\xef\xbb\xbffour\r\nfive\r\n")
+    (texts / "word_level_x.csv").write_text(WORDS)
+    assert open_dataset(str(texts), texts.parent).text(1) == "four\nfive\n"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -269,3 +332,42 @@ def test_two_word_files(texts: Path) -> None:
     for name in ("word_level_a.csv", "word_level_b.csv"):
         (texts / name).write_text(WORDS)
     assert "2 word_level files (word_level_a.csv, word_level_b.csv)" in opening(BadInput, texts)
+
+
+NAMES = ['it\'s, "x"', "a;b -- c", "100% [b]y[/b]", "naïve ☂ ::"]
+
+
+def test_label_names_of_any_characters_reach_the_metrics_as_they_are(tmp_path: Path) -> None:
+    from published_folders import write_metadata
+    from tiny import save_model
+    from typer.testing import CliRunner
+
+    from superact.cli.main import app
+
+    root, words = tmp_path / "data" / "Odd", ["the", "quick", "brown", "fox", "dog", "laughs"]
+    flags = [[(row + at) % 2 for at in range(4)] for row in range(24)]
+    rows = [[f"{row}.txt", *flags[row], ("train", "cal", "test")[row // 2 % 3]] for row in range(24)]
+    write_metadata(root, ["text_path", *NAMES, "split"], rows)
+    listed = []
+    for row in range(24):
+        text = [words[(row + at) % 6] for at in range(4)]
+        (root / f"{row}.txt").write_text(" ".join(text))
+        listed += [[row + 1, word, *(flag * (at == 1) for flag in flags[row])] for at, word in enumerate(text)]
+    with (root / "word_level_x.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["paragraph_id", "word", *NAMES], *listed])
+    save_model(tmp_path / "m", "BertModel")
+    where = ["--warehouse", str(tmp_path / "w")]
+    folders = ["--data-root", str(tmp_path / "data"), "--model", str(tmp_path / "m")]
+    choice = ["--layers", "1", "--methods", "avg", "--unit", "token", "--device", "cpu"]
+    query = "SELECT label, count(*) AS n FROM localization GROUP BY label ORDER BY label"
+    for command in (
+        ["ingest", "--dataset", "Odd", *folders, *choice, *where, "-q"],
+        ["eval", "--label", NAMES[0], *where, "-q"],
+        ["eval", *where, "-q"],
+        ["compare", *where],
+        ["sql", query, "--format", "csv", *where],
+    ):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+    found = list(csv.reader(done.stdout.splitlines()))
+    assert [label for label, _ in found[1:]] == sorted(NAMES)

@@ -241,6 +241,37 @@ def test_object_arrays_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "trap").exists()
 
 
+def test_compressed_tensor_files_are_not_unpacked(clevr: Path) -> None:
+    """torch.save compresses nothing; torch.load would unpack 64 MB from these 60 kB, and as readily a hundred times that."""
+    path = clevr / "object_segmentations.pt"
+    torch.save([torch.zeros(2048, 8192)] * 3, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(
+        BadInput, match=r"object_segmentations\.pt is no PyTorch file of tensors: .* in it is compressed"
+    ):
+        opened(clevr).masks(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool])
+def test_tensors_that_repeat_a_number_billions_of_times(clevr: Path, dtype: torch.dtype) -> None:
+    """A view of one number with the shape of the image, a kilobyte on disk, would be compared pixel by pixel."""
+    path = clevr / "object_segmentations.pt"
+    torch.save([torch.zeros(1, dtype=dtype).expand(300_000, 400_000)] * 3, path)
+    assert path.stat().st_size < 5000
+    with pytest.raises(BadInput, match=r"its mask is a tensor of 120,000,000,000 numbers that holds 1, not a mask"):
+        opened(clevr).masks(0)
+
+
+def test_a_mask_that_is_a_view_is_read(clevr: Path) -> None:
+    torch.save([torch.ones(1, 30, 40).expand(3, 30, 40)] * 3, clevr / "object_segmentations.pt")
+    assert next(iter(opened(clevr).masks(0).values())).all()
+
+
 def test_missing_tensor_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"x\.pt does not exist"):
         load_tensors(tmp_path / "x.pt")

@@ -123,6 +123,8 @@ class Malicious:
         (lambda path: torch.full((1024,), 2), "it is no flat list of 0 and 1"),
         (lambda path: torch.ones(4, 256), r"it is no flat list of 0 and 1 \(shape \(4, 256\)\)"),
         (lambda path: [1] * 1024, "it holds a value of type list"),
+        (lambda path: torch.ones(1).expand(10**10), "it holds a tensor of 10,000,000,000 numbers that holds 1"),
+        (lambda path: torch.full((1024,), torch.nan), "it is no flat list of 0 and 1"),
         (lambda path: Malicious(path / "trap"), "is no PyTorch file of tensors: it asks for posix.mkdir"),
     ],
 )
@@ -132,6 +134,16 @@ def test_files_that_are_no_padding_mask(images: Path, content: Callable[[Path], 
         check_padding(opened(images))
     assert "weights_only" not in str(error.value)
     assert not (images / "trap").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_a_truncated_padding_mask(images: Path, keep: int) -> None:
+    torch.save(by_hand(), images / LARGE)
+    (images / LARGE).write_bytes((images / LARGE).read_bytes()[:keep])
+    with pytest.raises(
+        BadInput, match=r"560\)\.pt is no PyTorch file of tensors: it is truncated, damaged|holds other"
+    ):
+        check_padding(opened(images))
 
 
 def test_texts_have_no_padding(tmp_path: Path) -> None:

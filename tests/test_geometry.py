@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -103,6 +103,59 @@ def test_a_patch_is_positive_iff_it_sees_a_pixel_of_the_mask(kind: GeometryKind,
         seen = inside[window] == 1
         assert found[patch] == mask[y[window][seen], x[window][seen]].any()
         assert content[patch] == seen.any()
+
+
+@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS])
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(mask=rectangles())
+def test_what_a_model_sees_of_an_object_is_where_its_mask_is(
+    kind: GeometryKind, resample: Image.Resampling, mask: np.ndarray
+) -> None:
+    """The image is resized with the model's own smooth filter and the mask with nearest neighbour: their centres agree."""
+    geometry = Geometry(kind, 224, PATCH)
+    drawn = Image.fromarray(np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2))
+    seen = np.asarray(geometry.image(drawn, resample), dtype=float)[..., 0]
+    found = geometry.mask(mask)
+    # An object that is cut off at the border has no centre to compare.
+    assume(found.any() and not (found[0].any() or found[-1].any() or found[:, 0].any() or found[:, -1].any()))
+    for axis, sides in ((0, mask.shape[1]), (1, mask.shape[0])):
+        bright, marked = seen.sum(axis), found.sum(axis).astype(float)
+        places = np.arange(224)
+        centres = [(weights * places).sum() / weights.sum() for weights in (bright, marked)]
+        # Nearest neighbour moves each of the two edges by at most half an original or half a model pixel.
+        assert abs(centres[0] - centres[1]) <= 0.5 + max(224 / min(mask.shape), 224 / sides, 1) / 2
+
+
+@pytest.mark.parametrize(("kind", "size"), [("squash", 224), ("crop", 224), ("letterbox", 560)])
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_one_pixel_of_a_photograph_at_the_published_sizes(kind: GeometryKind, size: int, data: st.DataObject) -> None:
+    """A pixel lands on the patch that its place has by arithmetic, or between two of them, or vanishes when shrunk."""
+    width, height = data.draw(st.integers(50, 900)), data.draw(st.integers(50, 900))
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    mask = np.zeros((height, width), bool)
+    mask[y, x] = True
+    geometry = Geometry(kind, size, PATCH)
+    scaled = {
+        "squash": (size, size),
+        "letterbox": fit(width, height, size),
+        "crop": (int(size * width / min(width, height)), int(size * height / min(width, height))),
+    }[kind]
+    moved = [(side - size) // 2 if kind == "crop" else 0 for side in scaled]
+    spans = [
+        (place * side / original - shift - 1, (place + 1) * side / original - shift + 1)
+        for place, original, side, shift in zip((x, y), (width, height), scaled, moved, strict=True)
+    ]
+    found = np.argwhere(geometry.patches(geometry.mask(mask)).reshape(geometry.grid))
+    for row, column in found.tolist():
+        for at, (low, high) in zip((column, row), spans, strict=True):
+            assert at * PATCH < high and (at + 1) * PATCH > low
+    inside = all(low >= 0 and high <= size for low, high in spans)
+    if inside and scaled[0] >= width and scaled[1] >= height:
+        assert len(found)
+    content = geometry.content(width, height).reshape(geometry.grid)
+    assert all(content[row, column] for row, column in found.tolist())
 
 
 @settings(max_examples=60)

@@ -298,7 +298,7 @@ def test_text_stack_equals_transformers_and_skips_cross_attention(tmp_path: Path
     assert (model.n_blocks, model.width, model.last_is_normed) == (3, 32, True)
     inputs = model.batch([model.tokenize("the quick brown fox"), model.tokenize("a dog laughs at all of it")])
     ran: list[int] = []
-    for number, block in enumerate(model.network.language_model.layers):
+    for number, block in enumerate(model.network.layers):
         block.register_forward_hook(lambda module, args, output, number=number: ran.append(number))
     with torch.no_grad():
         wanted = network(**inputs, output_hidden_states=True).hidden_states
@@ -310,6 +310,31 @@ def test_text_stack_equals_transformers_and_skips_cross_attention(tmp_path: Path
         assert torch.equal(model.forward(inputs, [layer])[layer], state)
         executed = [number for number in range(5) if number not in CROSS_ATTENTION]
         assert ran == executed[:layer]
+
+
+def test_for_texts_the_vision_tower_is_not_loaded(tmp_path: Path) -> None:
+    """Whatever the tensors are called: as published, or as transformers calls them since version 5 or before."""
+    from safetensors.torch import load_file, save_file
+
+    network = save_mllama(tmp_path / "m")
+    tensors = load_file(tmp_path / "m" / "model.safetensors")
+    own = "language_model.model."
+    assert any(key.startswith(own) for key in tensors)
+    wanted = network.model.language_model.state_dict()
+    sizes = [sum(weight.numel() for weight in part.parameters()) for part in (network, network.model.language_model)]
+    assert sizes == [121_979, 40_324]
+    for name_of in (
+        lambda key: key,
+        lambda key: key.replace(own, "model.language_model.") if key.startswith(own) else f"model.{key}",
+        lambda key: f"model.{key}",
+    ):
+        renamed = {name_of(key): tensor for key, tensor in tensors.items()}
+        save_file(renamed, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+        model = load_model(tmp_path / "m", modality="text", device="cpu")
+        found = model.network.state_dict()
+        assert sum(weight.numel() for weight in model.network.parameters()) == sizes[1]
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
 def test_one_ingest_command_a_modality(tmp_path: Path) -> None:

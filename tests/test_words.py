@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from superact.datasets.words import first_word, token_labels, tokens_to_words, word_spans
 
@@ -83,3 +87,50 @@ def test_token_labels_are_a_set() -> None:
         "empty": [],
     }
     assert token_labels([], {"x": [0]})["x"].tolist() == []
+
+
+def fast_tokenizers() -> list[Tokenizer]:
+    """One of each kind of alignment: bytes of characters, blanks inside tokens, whole words, pieces of words, across words."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    byte_level = Tokenizer(models.BPE({character: number for number, character in enumerate(sorted(alphabet))}, []))
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pairs = [("a", "b"), ("\u0120", "ab"), ("\u0120", "a")]
+    known = sorted({*alphabet, *(left + right for left, right in pairs)})
+    merged = Tokenizer(models.BPE({piece: number for number, piece in enumerate(known)}, pairs))
+    merged.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "ab": 1}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    pieces = {"[UNK]": 0, **{f"{mark}{letter}": k for k, (mark, letter) in enumerate(product(("", "##"), "ab,"), 1)}}
+    wordpiece = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    wordpiece.normalizer = normalizers.BertNormalizer()
+    wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    across = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    across.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]{3}"), "isolated")
+    return [byte_level, merged, words, wordpiece, across]
+
+
+TOKENIZERS = fast_tokenizers()
+
+
+@pytest.mark.parametrize("number", range(len(TOKENIZERS)))
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_labels_of_the_tokens_of_a_fast_tokenizer(number: int, data: st.DataObject) -> None:
+    """By character offsets, words of any script: a token has a label iff it holds a character of one of its words; one that
+    holds blanks only has those of the word before it (of the first word, at the beginning)."""
+    text = data.draw(st.text(alphabet="aab, \n\t\u00a0\u00e9\u2602\U0001f600\u65e5", max_size=20))
+    spans = word_spans(text)
+    labelled = data.draw(st.sets(st.integers(0, len(spans) - 1))) if spans else set()
+    offsets = TOKENIZERS[number].encode(text).offsets
+    start, end = np.array(offsets, int).reshape(-1, 2).T
+    words_of = tokens_to_words(start, end, np.ones(len(offsets), bool), text)
+    found = token_labels(words_of, {"x": sorted(labelled)})["x"].tolist()
+    assert found == sorted(set(found))
+    word_at = {at: word for word, (a, b) in enumerate(spans) for at in range(a, b)}
+    expected, first_before = [], 0
+    for token, (a, b) in enumerate(offsets):
+        held = sorted({word_at[at] for at in range(a, b) if at in word_at})
+        first_before = held[0] if held else first_before
+        if labelled.intersection(held or ([first_before] if spans else [])):
+            expected.append(token)
+    assert found == expected

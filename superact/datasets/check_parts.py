@@ -33,6 +33,11 @@ class Finding:
     detail: str
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things: `1 row`, `1,734 rows`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def shortened(message: str, root: Path) -> str:
     """A message with paths from the dataset's folder, so that lines fit a terminal."""
     return message.replace(f"{root}/", "")
@@ -70,7 +75,7 @@ def check_texts(root: Path, paths: pl.Series, text_root: Path | None, progress: 
     if unreadable:
         found.append(Finding("texts", "wrong", f"{len(unreadable):,} cannot be read: {'; '.join(unreadable[:NAMED])}"))
     elif n_read:
-        found.append(Finding("texts", "ok", f"{n_read:,} texts of {n_words:,} words"))
+        found.append(Finding("texts", "ok", f"{counted(n_read, 'text')} of {counted(n_words, 'word')}"))
     if words is not None:
         found += _alignment(words, listed, differ, n_read)
     return found
@@ -96,20 +101,46 @@ def _difference(sample: int, listed: list[str], found: list[str]) -> str:
 
 def _alignment(words: WordFile, listed: dict[int, list[str]], differ: list[str], n_read: int) -> Iterable[Finding]:
     if differ:
-        detail = f"{len(differ):,} of {len(listed):,} word lists differ from their texts: {'; '.join(differ[:NAMED])}"
+        verb = "differs from its text" if len(differ) == 1 else "differ from their texts"
+        detail = f"{len(differ):,} of {counted(len(listed), 'word list')} {verb}: {'; '.join(differ[:NAMED])}"
         yield Finding("words", "wrong", detail)
     elif n_read:
-        detail = f"the words of {len(listed):,} texts, in {words.path.name}, are those of the texts"
-        yield Finding("words", "ok", f"{detail}; {words.positives.height:,} word labels")
+        detail = f"the words of {counted(len(listed), 'text')}, in {words.path.name}, are those of the texts"
+        yield Finding("words", "ok", f"{detail}; {counted(words.positives.height, 'word label')}")
     else:
-        yield Finding("words", "note", f"{words.path.name} has {len(listed):,} texts, and no text is there to compare")
+        detail = f"{words.path.name} has {counted(len(listed), 'text')}, and no text is there to compare"
+        yield Finding("words", "note", detail)
+
+
+def check_word_labels(dataset: Dataset) -> Iterable[Finding]:
+    """Labels of word files that a text carries and none of its words does, as when a word file was cut off."""
+    if dataset.word_positives is None:
+        return
+    worded = {label.name for label in dataset.labels if label.source == "word file"}
+    carried = dataset.sample_labels.filter(pl.col("label").is_in(list(worded)))
+    absent = Counter(carried.join(dataset.word_positives, on=["sample", "label"], how="anti")["label"].to_list())
+    if absent:
+        detail = f"{_carried(absent, 'text')} no word, so no token of theirs is positive: {_most(absent)}"
+        yield Finding("words", "warning", detail)
+
+
+def _carried(counts: Counter[str], owner: str) -> str:
+    n = counts.total()
+    return f"{counted(n, 'label')} that a {owner} carries {'has' if n == 1 else 'have'}"
+
+
+def _most(counts: Counter[str]) -> str:
+    """The labels that are most often concerned, with their numbers."""
+    listed = ", ".join(f"{label} {n:,}" for label, n in counts.most_common(NAMED))
+    rest = len(counts) - NAMED
+    return listed + (f" and {counted(rest, 'other label')}" if rest > 0 else "")
 
 
 def check_images(dataset: Dataset, progress: bool | None) -> Iterable[Finding]:
     """Every image opens, masks have its shape, labels that a row carries have a pixel; padding files fit."""
     sizes: dict[int, tuple[int, int]] = {}
     broken, wrong, absent, empty = [], [], Counter[str](), Counter[str]()
-    n_masks = 0
+    n_masks, source = 0, dataset.mask_source
     carried: dict[int, list[str]] = {}
     for sample, label in dataset.sample_labels.iter_rows():
         carried.setdefault(sample, []).append(label)
@@ -122,18 +153,22 @@ def check_images(dataset: Dataset, progress: bool | None) -> Iterable[Finding]:
             except BadInput as error:
                 broken.append(_reason(dataset, error))
                 continue
-            if dataset.mask_source is None:
+            if source is None:
                 continue
             try:
                 masks = dataset.masks(sample)
             except BadInput as error:
                 wrong.append(_reason(dataset, error))
+                if "row" not in error.fields:  # the file of all masks, which would be read and fail for every image
+                    source = None
                 continue
             n_masks += len(masks)
             absent.update(label for label in carried.get(sample, ()) if label not in masks)
             empty.update(label for label, mask in masks.items() if not mask.any())
     yield _images_found(dataset, sizes, broken)
-    if dataset.mask_source is not None:
+    if dataset.mask_source is not None and source is None:
+        yield Finding("masks", "wrong", wrong[-1])
+    elif source is not None:
         yield from _masks_found(n_masks, wrong, absent, empty)
     yield from _padding_found(dataset, sizes)
 
@@ -143,21 +178,20 @@ def _images_found(dataset: Dataset, sizes: dict[int, tuple[int, int]], broken: l
         return Finding("images", "wrong", f"{len(broken):,} cannot be read: {'; '.join(broken[:NAMED])}")
     different = Counter(sizes.values())
     (width, height), _ = different.most_common(1)[0]
-    others = "" if len(different) == 1 else f" and {len(different) - 1:,} other sizes"
-    return Finding("images", "ok", f"{len(sizes):,} images open, of {width} x {height} pixels{others}")
+    others = "" if len(different) == 1 else f" and {counted(len(different) - 1, 'other size')}"
+    opens = "opens" if len(sizes) == 1 else "open"
+    return Finding("images", "ok", f"{counted(len(sizes), 'image')} {opens}, of {width} x {height} pixels{others}")
 
 
 def _masks_found(n: int, wrong: list[str], absent: Counter[str], empty: Counter[str]) -> Iterable[Finding]:
     if wrong:
-        yield Finding("masks", "wrong", f"of {len(wrong):,} images: {'; '.join(wrong[:NAMED])}")
-    for counts, what in ((absent, "have no mask"), (empty, "have a mask without a pixel")):
+        yield Finding("masks", "wrong", f"of {counted(len(wrong), 'image')}: {'; '.join(wrong[:NAMED])}")
+    for counts, what in ((absent, "no mask"), (empty, "a mask without a pixel")):
         if counts:
-            listed = ", ".join(f"{label} {n:,}" for label, n in counts.most_common(NAMED))
-            rest = f" and {len(counts) - NAMED:,} other labels" if len(counts) > NAMED else ""
-            detail = f"{counts.total():,} labels that a row carries {what}, so no patch of theirs is positive: {listed}{rest}"
+            detail = f"{_carried(counts, 'row')} {what}, so no patch of theirs is positive: {_most(counts)}"
             yield Finding("masks", "warning", detail)
     if not wrong and not absent and not empty:
-        yield Finding("masks", "ok", f"{n:,} masks of the shape of their image, each with a pixel")
+        yield Finding("masks", "ok", f"{counted(n, 'mask')} of the shape of the image, each with a pixel")
 
 
 def _padding_found(dataset: Dataset, sizes: dict[int, tuple[int, int]]) -> Iterable[Finding]:

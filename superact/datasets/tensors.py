@@ -1,8 +1,9 @@
 """Reading and writing PyTorch files (.pt) of data: numbers only, never code.
 
 A .pt file is a pickle, and a pickle can run anything. `torch.load(weights_only=True)` builds tensors and plain containers and
-refuses every other name; plain NumPy arrays, of which the published masks may consist, are allowed beside them. This is the one
-module of `superact.datasets` that uses torch, and only when a function is called.
+refuses every other name; plain NumPy arrays, of which the published masks may consist, are allowed beside them. A file of a
+kilobyte that unpacks to gigabytes is refused as well. This is the one module of `superact.datasets` that uses torch, and only
+when a function is called.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import numpy as np
 from superact.errors import BadInput
 
 _NUMBERS = "?bBhHiIqQefd"
+_MOST_REPEATED = 1 << 27
+"""Numbers of a tensor that shows the ones it holds several times; as many as Pillow reads pixels of a picture, about."""
 
 
 def load_tensors(path: Path) -> Any:
@@ -33,6 +37,7 @@ def load_tensors(path: Path) -> Any:
     except ModuleNotFoundError as error:
         remedy = "Install what reads it: pip install 'superact[extract]'."
         raise BadInput(what=f"{path} is a PyTorch file, and torch is not installed.", remedy=remedy) from error
+    _check_stored(path)
     try:
         with torch.serialization.safe_globals(_numpy_names()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols and old formats, which are read or refused below
@@ -47,6 +52,20 @@ def load_tensors(path: Path) -> Any:
             "could run code.",
             remedy="Replace the file; save tensors, or lists and dictionaries of them, with torch.save.",
         ) from error
+
+
+def _check_stored(path: Path) -> None:
+    """Refuse a file with compressed parts: torch.save makes none, torch.load unpacks them whatever they come to."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
+    except Exception:  # no zip file, or a damaged one: torch.load says so
+        return
+    if packed:
+        raise BadInput(
+            what=f"{path} is no PyTorch file of tensors: {packed[0]} in it is compressed, which torch.save never does.",
+            remedy="Replace the file; save tensors, or lists and dictionaries of them, with torch.save.",
+        )
 
 
 def save_tensors(path: Path, rows: list[dict[str, np.ndarray]]) -> None:
@@ -71,6 +90,9 @@ def as_array(value: Any) -> np.ndarray:
     elif hasattr(value, "detach"):
         try:
             plain = value.detach()
+            held = plain.untyped_storage().nbytes() // plain.element_size()
+            if plain.numel() > max(held, _MOST_REPEATED):
+                raise ValueError(f"a tensor of {plain.numel():,} numbers that holds {held:,}")
             array = (plain.float() if str(plain.dtype) == "torch.bfloat16" else plain).numpy()
         except (TypeError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"a tensor that holds no plain numbers ({_first_line(str(error))})") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ class Tower:
     """The part of the checkpoint's configuration that is the network's own; None for the whole."""
     weights_prefix: str | None = None
     """What its tensors' names begin with in the published checkpoint, where they are a small part of it."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Patterns of tensor names and what replaces them, where transformers does not find the tower's own by itself."""
     is_default: bool = True
 
     @property
@@ -61,7 +63,13 @@ _TOWERS: dict[str, dict[Modality, Tower]] = {
     "siglip": _pair(transformers.SiglipVisionModel, transformers.SiglipTextModel),
     "siglip_vision_model": {"image": Tower(transformers.SiglipVisionModel, "image")},
     "mllama": {
-        "text": Tower(AutoModel, "text"),
+        # Published checkpoints say language_model.model., transformers itself model.language_model.
+        "text": Tower(
+            transformers.MllamaTextModel,
+            "text",
+            "text_config",
+            renamed={r"^(model\.)?language_model\.(model\.)?": "language_model.model."},
+        ),
         "image": Tower(transformers.MllamaVisionModel, "image", "vision_config", "vision_model.", is_default=False),
     },
     "mllama_vision_model": {"image": Tower(transformers.MllamaVisionModel, "image")},
@@ -135,7 +143,8 @@ def load_tower(ref: str, config: Any, tower: Tower, options: Mapping[str, Any], 
     """
     tensors = _own_tensors(ref, tower.weights_prefix, hub) if tower.weights_prefix else None
     if tensors is None:
-        return tower.model_class.from_pretrained(ref, output_loading_info=True, **options, **hub)
+        renamed = {"key_mapping": dict(tower.renamed)} if tower.renamed else {}
+        return tower.model_class.from_pretrained(ref, output_loading_info=True, **renamed, **options, **hub)
     own = getattr(config, tower.config_part) if tower.config_part else config
     return tower.model_class.from_pretrained(None, config=own, state_dict=tensors, output_loading_info=True, **options)
 
