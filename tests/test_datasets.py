@@ -291,8 +291,11 @@ def test_list_datasets(tmp_path: Path) -> None:
     add_word_files(text_folder(tmp_path / "Lines", ("Oh great news", "a", "so so sad")))
     (tmp_path / "notes").mkdir()
     listed = list_datasets(tmp_path)
-    assert listed.columns == ["name", "slug", "modality", "samples", "labels", "train", "cal", "test"]
-    assert listed.rows() == [("Lines", "lines", "text", 3, 3, 1, 1, 1), ("Shapes", "shapes", "image", 3, 2, 1, 1, 1)]
+    assert listed.columns == ["name", "slug", "modality", "samples", "labels", "train", "cal", "test", "source"]
+    assert listed.rows() == [
+        ("Lines", "lines", "text", 3, 3, 1, 1, 1, "folder"),
+        ("Shapes", "shapes", "image", 3, 2, 1, 1, 1, "folder"),
+    ]
     empty = list_datasets(tmp_path / "none")
     assert empty.height == 0
     assert empty.schema == listed.schema

@@ -24,18 +24,19 @@ app.command("describe")(data_check.describe)
 
 @app.command("list")
 def list_data(data_root: DataRoot = DATA_ROOT, format: OutputFormat = None, out: Out = None) -> None:
-    """List the datasets of the data root.
+    """List the datasets of the data root, and those that plug-ins bring.
 
-    Modality, samples, labels and the size of each split.
+    Modality, samples, labels, the size of each split, and the package of a plug-in.
     """
     from superact.cli.output import print_records
     from superact.datasets import list_datasets
     from superact.errors import BadInput
+    from superact.plugins import DATASETS, plugins
 
-    if not data_root.is_dir():
+    if not data_root.is_dir() and not plugins(DATASETS):
         raise BadInput(what=f"There is no folder {data_root}.", remedy="Name the folder of datasets with --data-root.")
     texts, counts = ("name", "slug", "modality"), ("samples", "labels", "train", "cal", "test")
-    columns = {**dict.fromkeys(texts, "VARCHAR"), **dict.fromkeys(counts, "BIGINT")}
+    columns = {**dict.fromkeys(texts, "VARCHAR"), **dict.fromkeys(counts, "BIGINT"), "source": "VARCHAR"}
     print_records(list_datasets(data_root).to_dicts(), columns, format, out)
 
 

@@ -1,8 +1,8 @@
-"""`superact models`: the models that need no hub, and what any model is."""
+"""`superact models`: the models that need no hub, those that plug-ins bring, and what any model is."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from superact.cli.ingest_options import (
 )
 from superact.cli.options import Out, OutputFormat, Quiet
 from superact.cli.progress import note
+
+if TYPE_CHECKING:
+    from superact.plugins import Plugin
 
 app = typer.Typer(
     help="Models: list and prepare those that need no hub, describe any.", no_args_is_help=True, rich_markup_mode=None
@@ -38,13 +41,26 @@ _COLUMNS = {
 def list_models(format: OutputFormat = None, out: Out = None) -> None:
     """List the models that need no hub.
 
-    What each is, whether it is prepared, where, and its size in bytes. Any other model is named by its hub id or by
-    a local transformers folder.
+    What each is, whether it is prepared, where, and its size in bytes; then the models of plug-ins, with the package and
+    function of each, which are not imported for it. Any other model is named by its hub id or by a local transformers
+    folder.
     """
     from superact.cli.output import print_records
     from superact.models.local import local_models
+    from superact.plugins import MODELS, plugins
 
-    print_records([{**state.__dict__, "path": str(state.path)} for state in local_models()], _COLUMNS, format, out)
+    local = [{**state.__dict__, "path": str(state.path)} for state in local_models()]
+    print_records([*local, *(_plugin_row(plugin) for plugin in plugins(MODELS))], _COLUMNS, format, out)
+
+
+def _plugin_row(plugin: Plugin) -> dict[str, Any]:
+    """What an entry point says of a model; what it reads is known when it is loaded."""
+    facts = {"name": plugin.name, "display": f"plug-in of {plugin.distribution}", "path": plugin.value}
+    return {**dict.fromkeys(_COLUMNS), **facts, "prepared": True}
+
+
+def _plugin_facts(plugin: Plugin) -> dict[str, str]:
+    return {"name": plugin.name, "function": plugin.value, "package": plugin.distribution}
 
 
 @app.command()
@@ -73,21 +89,26 @@ def info(
     format: OutputFormat = None,
     out: Out = None,
 ) -> None:
-    """Show one local model.
+    """Show one local model or plug-in.
 
-    Its source, checksums, licence and folder.
+    Its source, checksums, licence and folder; of a plug-in its package and function.
     """
     from superact.cli.output import print_records
     from superact.models.local import model_info
+    from superact.models.registry import LOCAL_MODELS
+    from superact.plugins import MODELS, find
 
-    records = [{"field": field, "value": str(value)} for field, value in sorted(model_info(name).items())]
+    plugin = None if name in LOCAL_MODELS else find(MODELS, name, str.lower)
+    facts = model_info(name) if plugin is None else _plugin_facts(plugin)
+    records = [{"field": field, "value": str(value)} for field, value in sorted(facts.items())]
     print_records(records, {"field": "VARCHAR", "value": "VARCHAR"}, format, out)
 
 
 @app.command()
 def describe(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A local model's name, a transformers folder, or a hub id.")
+        str,
+        typer.Argument(metavar="MODEL", help="A local model's name, a transformers folder, a plug-in, or a hub id."),
     ],
     modality: Annotated[
         str | None,

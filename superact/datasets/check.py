@@ -15,15 +15,26 @@ from pathlib import Path
 
 import polars as pl
 
-from superact.datasets import folder_of
+from superact.datasets import folder_of, plugin_of
 from superact.datasets.base import SPLITS, Dataset
-from superact.datasets.check_parts import NAMED, Finding, Result, check_images, check_texts, shortened
+from superact.datasets.check_parts import (
+    NAMED,
+    Finding,
+    Result,
+    check_images,
+    check_texts,
+    check_word_labels,
+    counted,
+    shortened,
+)
 from superact.datasets.describe import Counts, count_positives, split_sizes
 from superact.datasets.folder import NOT_LABELS, open_folder
 from superact.datasets.paths import Roots
+from superact.datasets.plugins import no_roots, open_plugin
 from superact.datasets.published import PublishedDataset, dataset_name, find_published
 from superact.datasets.tables import positives, read_table
 from superact.errors import BadInput
+from superact.plugins import Plugin
 
 WRONG: tuple[Result, ...] = ("missing", "wrong")
 
@@ -39,6 +50,9 @@ def check(
 
     Reads every text and the header of every image, and decodes every mask. Raises BadInput when there is no such folder.
     """
+    if (plugin := plugin_of(ref, data_root)) is not None:
+        no_roots(plugin, image_root, text_root)
+        return list(_of_plugin(plugin, data_root, progress))
     root = folder_of(ref, data_root)
     known = find_published(root.name)
     findings = list(_published_files(root, known))
@@ -54,6 +68,22 @@ def check(
     if column is not None:
         findings += _sample_files(table[column], Roots(root, None if mapped is None else mapped.absolute()))
     return [*findings, *_opened(root, image_root, text_root, table, known, progress)]
+
+
+def _of_plugin(plugin: Plugin, data_root: Path, progress: bool | None) -> Iterable[Finding]:
+    """A plug-in has no files to look for; its table, samples and labels are looked at as a folder's are."""
+    yield Finding("dataset", "note", f"{plugin}: its samples come from code, not from a folder")
+    try:
+        dataset = open_plugin(plugin, data_root)
+    except BadInput as error:
+        yield Finding("opening", "wrong", str(error))
+        return
+    known = find_published(dataset.name)
+    yield from _rows(dataset.table, known)
+    yield from _labels(dataset.table, dataset.root, known)
+    if dataset.modality == "image":
+        yield from check_images(dataset, progress)
+    yield Finding("opening", "ok", _summary(dataset))
 
 
 def _published_files(root: Path, known: PublishedDataset | None) -> Iterable[Finding]:
@@ -95,20 +125,23 @@ def _rows(table: pl.DataFrame, known: PublishedDataset | None) -> Iterable[Findi
         yield Finding("splits", "wrong", f"{_some(map(repr, strange))} in column split: use {', '.join(SPLITS)}")
     sizes = split_sizes(splits)
     if known is None:
-        yield Finding("rows", "ok", f"{table.height:,} rows")
+        yield Finding("rows", "ok", counted(table.height, "row"))
         empty = [split for split, n in zip(SPLITS, sizes, strict=True) if n == 0]
         detail = f"{_counts(sizes)}"
         yield Finding("splits", "warning" if empty else "ok", detail)
         return
     if table.height != known.rows:
-        yield Finding("rows", "wrong", f"{table.height:,} rows; {known.rows:,} are published")
+        yield Finding("rows", "wrong", f"{counted(table.height, 'row')}; {known.rows:,} are published")
         yield Finding("splits", "wrong", f"{_counts(sizes)}; published: {_counts(known.split_sizes)}")
         return
-    yield Finding("rows", "ok", f"{table.height:,} rows, as published")
+    yield Finding("rows", "ok", f"{counted(table.height, 'row')}, as published")
     pairs = enumerate(zip(splits, known.splits(), strict=True))
     differ = [row for row, (found, wanted) in pairs if found != wanted]
     if differ:
-        detail = f"{len(differ):,} rows are in another split than published, the first of them row {differ[0]}"
+        verb = "is" if len(differ) == 1 else "are"
+        detail = (
+            f"{counted(len(differ), 'row')} {verb} in another split than published, the first of them row {differ[0]}"
+        )
         yield Finding("splits", "wrong", f"{detail} ({_counts(sizes)}; published: {_counts(known.split_sizes)})")
     else:
         yield Finding("splits", "ok", f"{_counts(sizes)}: every row as published")
@@ -133,11 +166,12 @@ def _labels(table: pl.DataFrame, path: Path, known: PublishedDataset | None) -> 
     if known is not None:
         yield from _published_counts(valid, counts, known)
         return
-    yield Finding("labels", "ok", f"{len(valid)} labels")
+    yield Finding("labels", "ok", counted(len(valid), "label"))
     for split, at in zip(SPLITS, range(3), strict=True):
         without = [label for label in valid if counts.get(label, (0, 0, 0))[at] == 0]
         if without:
-            detail = f"{len(without)} of {len(valid)} labels have no positive in split {split}: {_some(without)}"
+            verb = "has" if len(without) == 1 else "have"
+            detail = f"{len(without)} of {counted(len(valid), 'label')} {verb} no positive in split {split}: {_some(without)}"
             yield Finding("positives", "warning", detail)
     if all(all(counts.get(label, (0, 0, 0))) for label in valid):
         yield Finding("positives", "ok", "every label has positives in every split")
@@ -149,11 +183,14 @@ def _published_counts(columns: list[str], counts: Mapping[str, Counts], known: P
     wanted = {**known.positives, **{label: n for label, n in known.dropped.items() if label in columns}}
     lacking = [label for label in known.labels if label not in named]
     if lacking:
-        detail = f"{len(lacking)} of {len(known.labels)} published labels have no column: {_some(lacking)}"
+        verb = "has" if len(lacking) == 1 else "have"
+        detail = f"{len(lacking)} of {counted(len(known.labels), 'published label')} {verb} no column: {_some(lacking)}"
         yield Finding("labels", "wrong", detail)
     else:
-        others = len(columns) - len(known.labels)
-        detail = f"all {len(known.labels)} published labels, and {others} that are not evaluated"
+        n, others = len(known.labels), len(columns) - len(known.labels)
+        detail = "the published label" if n == 1 else f"all {n} published labels"
+        if others:
+            detail += f", and {others} that {'is' if others == 1 else 'are'} not evaluated"
         yield Finding("labels", "ok" if len(columns) == known.label_columns else "note", detail)
     right = 0
     for label, published in wanted.items():
@@ -164,9 +201,9 @@ def _published_counts(columns: list[str], counts: Mapping[str, Counts], known: P
         if found != published:
             yield Finding("positives", "wrong", f"{label}: {_counts(found)}; published: {_counts(published)}")
     if right:
-        yield Finding(
-            "positives", "ok", f"{right} of {len(wanted)} labels have their published positives in every split"
-        )
+        verb = "has its" if right == 1 else "have their"
+        detail = f"{right} of {counted(len(wanted), 'label')} {verb} published positives in every split"
+        yield Finding("positives", "ok", detail)
 
 
 def _sample_files(column: pl.Series, roots: Roots) -> Iterable[Finding]:
@@ -181,12 +218,16 @@ def _sample_files(column: pl.Series, roots: Roots) -> Iterable[Finding]:
         except ValueError as error:
             refused.append(str(error))
     if refused:
-        yield Finding("paths", "wrong", f"{len(refused):,} rows: {_some(refused)}")
+        yield Finding("paths", "wrong", f"{counted(len(refused), 'row')}: {_some(refused)}")
     if missing:
-        detail = f"{len(missing):,} of {len(column):,} files of {column.name} do not exist: {_some(missing)}"
+        verb = "does" if len(missing) == 1 else "do"
+        detail = (
+            f"{len(missing):,} of {counted(len(column), 'file')} of {column.name} {verb} not exist: {_some(missing)}"
+        )
         yield Finding("paths", "missing", detail)
     if not missing and not refused:
-        yield Finding("paths", "ok", f"all {len(column):,} files of {column.name} are there")
+        there = "the file" if len(column) == 1 else f"all {len(column):,} files"
+        yield Finding("paths", "ok", f"{there} of {column.name} {'is' if len(column) == 1 else 'are'} there")
 
 
 def _opened(
@@ -205,14 +246,14 @@ def _opened(
     except BadInput as error:
         yield Finding("opening", "wrong", shortened(str(error), root))
         return
-    if dataset.modality == "image":
-        yield from check_images(dataset, progress)
+    yield from check_images(dataset, progress) if dataset.modality == "image" else check_word_labels(dataset)
     yield Finding("opening", "ok", _summary(dataset))
 
 
 def _summary(dataset: Dataset) -> str:
     parts = "labels of parts and whole samples" if dataset.has_token_labels else "labels of whole samples only"
-    return f"opens as {dataset.name}: {dataset.samples.height:,} {dataset.modality}s, {len(dataset.labels)} labels, {parts}"
+    samples = counted(dataset.samples.height, dataset.modality)
+    return f"opens as {dataset.name}: {samples}, {counted(len(dataset.labels), 'label')}, {parts}"
 
 
 def _counts(counts: Sequence[int]) -> str:

@@ -16,10 +16,11 @@ from typing import Any
 
 import polars as pl
 
-from superact.datasets import folder_of
+from superact.datasets import folder_of, plugin_of
 from superact.datasets.base import SPLITS, Dataset, Label, row_name, slug
 from superact.datasets.folder import NOT_LABELS
 from superact.datasets.labels import PUBLISHED, evaluate_labels
+from superact.datasets.plugins import modality_of, plugin_table
 from superact.datasets.published import dataset_name
 from superact.datasets.tables import positives, read_table
 from superact.errors import BadInput, BadTable
@@ -91,19 +92,22 @@ class Description:
 
 
 def describe(ref: str, data_root: Path, labels: str | Sequence[str] = PUBLISHED) -> Description:
-    """Describe a dataset by the name, slug or path of its folder. Raises BadInput for a missing or wrong metadata.csv."""
-    root = folder_of(ref, data_root)
-    path = root / "metadata.csv"
-    table = read_table(path)
+    """Describe a dataset named as for `open_dataset`. Raises BadInput for a missing or wrong metadata.csv."""
+    if (plugin := plugin_of(ref, data_root)) is not None:
+        root = path = Path(str(plugin))
+        table, name = plugin_table(plugin, data_root), dataset_name(plugin.name)
+    else:
+        root = folder_of(ref, data_root)
+        path = root / "metadata.csv"
+        table, name = read_table(path), dataset_name(root.name)
     columns = [column for column in table.columns if column not in NOT_LABELS]
     found = positives(table, path, columns)
     splits = _splits(table, path)
-    name = dataset_name(root.name)
-    modality = "text" if "text_path" in table.columns else "image"
+    modality = modality_of(table)
     bare = Dataset(
         name=name,
         slug=slug(name),
-        modality="text" if modality == "text" else "image",
+        modality=modality,
         root=root,
         licence=None,
         labels=[Label(column, "metadata") for column in columns],

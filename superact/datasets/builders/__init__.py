@@ -18,7 +18,7 @@ from typing import Any
 from superact.datasets.builders.site import BuildReport
 from superact.errors import BadInput
 
-RECIPES = ("coco", "goemotions", "isarcasm", "broden", "sarcasm")
+RECIPES = ("coco", "goemotions", "isarcasm", "broden", "sarcasm", "wnut17")
 __all__ = ["RECIPES", "BuildReport", "build"]
 
 
@@ -50,6 +50,10 @@ def _recipe(name: str) -> Callable[..., BuildReport]:
         from superact.datasets.builders.isarcasm import build_isarcasm
 
         return build_isarcasm
+    if name == "wnut17":
+        from superact.datasets.builders.conll import build_wnut17
+
+        return build_wnut17
     from superact.datasets.builders.sarcasm import build_sarcasm
 
     return build_sarcasm
