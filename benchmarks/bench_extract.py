@@ -21,32 +21,35 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from superact.datasets import open_dataset
-from superact.ingest import forward
+from superact.ingest.ahead import ImagesAhead
+from superact.ingest.batches import plan_batches
 from superact.ingest.extract import extract
 from superact.ingest.job import Job
 from superact.ingest.learn import Recipe, learn
 from superact.ingest.score import score
-from superact.models import load_model
+from superact.models import VisionModel, load_model
 from superact.store import Warehouse
 
 TARGETS = {"score": 1.10, "extract": 1.35}
 
 
 def bare_pass(job: Job) -> None:
-    """The batches of `run_forward`, and nothing but the forward pass."""
-    for shard in job.shards():
-        for batch in forward.plan_batches(shard, job):
-            with torch.inference_mode():
-                if shard.texts:
-                    states = job.model.forward(job.model.batch([shard.texts[i] for i in batch]), job.layers)
-                else:
-                    states = job.model.forward(forward._pixels(job, [shard.samples[i] for i in batch]), job.layers)
-            assert len(states) == len(job.layers)
+    """The batches of `run_forward`, and nothing but the forward pass; images decoded ahead, as there."""
+    with ImagesAhead(job) if isinstance(job.model, VisionModel) else nullcontext() as images:
+        for shard in job.shards():
+            for batch in plan_batches(shard, job):
+                with torch.inference_mode():
+                    if images is None:
+                        states = job.model.forward(job.model.batch([shard.texts[i] for i in batch]), job.layers)
+                    else:
+                        states = job.model.forward(images.pixels([shard.samples[i] for i in batch]), job.layers)
+                assert len(states) == len(job.layers)
 
 
 def compare(name: str, job: Job, repeat: int) -> bool:

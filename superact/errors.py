@@ -50,7 +50,7 @@ class WordMismatch(BadInput):
 
 class NonFinite(BadInput):
     """A {kind} is NaN or infinite at layer {layer}, sample {sample}. Half precision overflows in some models: try
-    --dtype float32; otherwise the weights or the input are damaged."""
+    --dtype float32 without --autocast; otherwise the weights or the input are damaged."""
 
 
 class LayerOutOfRange(BadInput):
@@ -108,5 +108,13 @@ class Locked(SuperactError):
 class NotEnoughDisk(SuperactError):
     """{path} has {free} free and {needed} are needed. Free some space, choose fewer layers, or write less with
     --embeddings none."""
+
+    exit_code = 7
+
+
+class NotEnoughMemory(SuperactError):
+    """Sample {sample} ({path}) has {tokens} tokens under {model}, and even alone does not fit into the memory of {device}.
+    Free what other processes hold there, ask for fewer --layers at a time, load the weights with --dtype bfloat16, spread
+    them with --device-map auto, use --device cpu, or shorten the sample."""
 
     exit_code = 7

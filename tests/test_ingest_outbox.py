@@ -98,6 +98,29 @@ def test_cuda_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not fake.travelling
 
 
+def test_a_batch_that_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never delivered, the batch before it is, and its buffers are free only when their copies have ended."""
+    fake = FakeDevice(monkeypatch)
+    outbox = Outbox(torch.device("cuda"))
+    received: list[list[float]] = []
+
+    def receive(values: np.ndarray) -> None:
+        received.append(values.tolist())
+        fake.received(values)
+
+    outbox.send(torch.tensor([1.0, 2.0]), receive)
+    outbox.end_batch()
+    outbox.send(torch.tensor([3.0, 4.0]), receive)
+    outbox.cancel()
+    before, cancelled = (buffer.as_subclass(torch.Tensor) for buffer in fake.buffers)
+    assert torch.isnan(before).all() and cancelled.tolist() == [3.0, 4.0]
+    fake.travelling.discard(cancelled.untyped_storage().data_ptr())
+    outbox.send(torch.tensor([5.0, 6.0]), receive)
+    outbox.flush()
+    assert received == [[1.0, 2.0], [5.0, 6.0]]
+    assert len(fake.buffers) == 2
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_real_device() -> None:
     outbox = Outbox(torch.device("cuda"))

@@ -280,7 +280,7 @@ def test_a_device_map_is_provenance_and_changes_no_number(tmp_path: Path) -> Non
 def test_a_device_map_without_accelerate_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_text_family(tmp_path / "llm", "LlamaForCausalLM", "llama")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelUnavailable, match="pip install accelerate"):
+    with pytest.raises(ModelUnavailable, match=r"extra local-models brings: pip install 'superact\[local-models\]'"):
         load_model(tmp_path / "llm", device_map="auto")
 
 

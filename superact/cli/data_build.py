@@ -11,7 +11,7 @@ from superact.cli.options import DATA_ROOT, DataRoot, Quiet
 from superact.cli.progress import note
 from superact.errors import BadInput
 
-app = typer.Typer(help="Make a published dataset from its public sources.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Make a dataset from its public sources.", no_args_is_help=True, rich_markup_mode=None)
 
 Source = Annotated[Path, typer.Option("--source", metavar="FOLDER", help="The folder of downloaded files.")]
 OutFolder = Annotated[
@@ -146,6 +146,22 @@ def sarcasm(
     drawn, so that --seed has no effect.
     """
     _build("sarcasm", source, out or data_root / "Sarcasm", quiet, seed=seed, force=force)
+
+
+@app.command()
+def wnut17(
+    source: Source,
+    out: OutFolder = None,
+    force: Force = False,
+    data_root: DataRoot = DATA_ROOT,
+    quiet: Quiet = False,
+) -> None:
+    """WNUT-17: sentences with the entities of the shared task, word by word.
+
+    The folder has wnut17train.conll, emerging.dev.conll and emerging.test.annotated (github.com/leondz/emerging_entities_17):
+    a line a word, word and BIO tag, and a blank line after each sentence. They become the splits train, cal and test.
+    """
+    _build("wnut17", source, out or data_root / "WNUT-17", quiet, force=force)
 
 
 def _build(recipe: str, source: Path, out: Path, quiet: bool, **options: Any) -> None:

@@ -46,6 +46,14 @@ DeviceMap = Annotated[
     ),
 ]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16.")]
+Autocast = Annotated[
+    str | None,
+    typer.Option(
+        "--autocast",
+        metavar="bfloat16|float16",
+        help="Compute products in that dtype, with float32 weights and residual stream; part of the identity.",
+    ),
+]
 Attention = Annotated[str, typer.Option("--attention", metavar="NAME", help="sdpa, eager or flash_attention_2.")]
 Revision = Annotated[str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit on the hub.")]
 SpecialTokens = Annotated[

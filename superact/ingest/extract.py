@@ -34,6 +34,7 @@ class Statistics:
     def __init__(self, job: Job, parts: dict[Wanted, StagedPartition]) -> None:
         self._job, self._parts = job, parts
         self._sums: dict[Wanted, tuple[Tensor, Tensor, int]] = {}
+        self._batch: dict[Wanted, tuple[Tensor, Tensor, int]] = {}
         self._open: set[Wanted] = set()
         self._train: dict[str, np.ndarray[Any, Any]] = {}
 
@@ -48,20 +49,27 @@ class Statistics:
         self._train = {unit: np.isin(shard.keys(unit)[0], self._job.train) for unit in self._job.units}
 
     def take(self, wanted: Wanted, positions: np.ndarray[Any, Any], rows: Tensor) -> None:
-        """Add the train rows of a batch, in float64."""
+        """Sum the train rows of a batch, in float64."""
         if wanted not in self._open:
             return
         train = np.flatnonzero(self._train[wanted[1]][positions])
         chosen = rows if len(train) == len(rows) else rows.index_select(0, torch.from_numpy(train).to(rows.device))
         total, count = chosen.sum(dim=0, dtype=torch.float64), len(chosen)
         squares = (chosen * chosen).sum(dtype=torch.float64)
-        if wanted in self._sums:
-            before, square, n = self._sums[wanted]
-            total, squares, count = before + total, square + squares, n + count
-        self._sums[wanted] = (total, squares, count)
+        self._batch[wanted] = (total, squares, count)
 
     def end_batch(self) -> None:
-        """Nothing to wait for: sums stay on the device until the shard ends."""
+        """Add the batch to the sums, which stay on the device until the shard ends."""
+        for wanted, (total, squares, count) in self._batch.items():
+            if wanted in self._sums:
+                before, square, n = self._sums[wanted]
+                total, squares, count = before + total, square + squares, n + count
+            self._sums[wanted] = (total, squares, count)
+        self._batch.clear()
+
+    def cancel_batch(self) -> None:
+        """Forget the sums of the batch."""
+        self._batch.clear()
 
     def end(self, shard: Shard) -> None:
         """Note the sums of the shard."""
@@ -123,6 +131,10 @@ class EmbeddingWriter:
     def end_batch(self) -> None:
         """Let what the batch before sent arrive."""
         self._outbox.end_batch()
+
+    def cancel_batch(self) -> None:
+        """Forget what the batch sent; what has arrived is overwritten."""
+        self._outbox.cancel()
 
     def end(self, shard: Shard) -> None:
         """Write the shard's files."""

@@ -1,12 +1,15 @@
 """One forward pass over a dataset, its hidden states handed to whoever wants them.
 
 A consumer is told of a shard, is given the rows of every wanted (layer, unit) in batches, and is told when the shard is over.
-Batches are length-sorted inside a shard, so rows come with their positions in the shard's own (sample, token) order.
+Batches are length-sorted inside a shard, so rows come with their positions in the shard's own (sample, token) order. The
+memory of the device may run out in the model or in a consumer's own work: either way the whole batch is taken back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +17,8 @@ import torch
 from torch import Tensor
 
 from superact.errors import NonFinite
+from superact.ingest.ahead import ImagesAhead
+from superact.ingest.batches import Ran, halve, is_out_of_memory, plan_batches, release, too_large
 from superact.ingest.job import Job, Shard
 from superact.models import TextModel, VisionModel
 
@@ -34,7 +39,10 @@ class Consumer(Protocol):
         """Rows float32 [n, d] on the model's device, and where they stand in the shard's order for the unit."""
 
     def end_batch(self) -> None:
-        """A batch has been issued."""
+        """A batch has been issued: what was taken since the batch before counts."""
+
+    def cancel_batch(self) -> None:
+        """Memory ran out in the midst of a batch: forget what was taken of it. Its samples come again in smaller batches."""
 
     def end(self, shard: Shard) -> None:
         """The shard is complete."""
@@ -45,66 +53,90 @@ def run_forward(
 ) -> dict[str, Any]:
     """Run the model over every shard that a consumer wants; returns what was run, for the provenance.
 
-    One forward pass a batch captures all wanted layers. Errors: NonFinite naming layer and sample.
+    One forward pass a batch captures all wanted layers. A batch that does not fit into the memory of the device is cut in
+    two, and no later one is larger (`superact.ingest.batches`). Errors: NonFinite naming layer and sample, NotEnoughMemory
+    for a sample that does not fit alone, what is wrong with an image.
     """
-    ran = {"batches": 0, "largest_batch": 0, "shards": 0, "shards_skipped": 0}
+    ran = Ran()
     done = 0
-    for shard in job.shards():
-        wanted = set().union(*(consumer.wants(shard) for consumer in consumers))
-        if wanted:
+
+    def report(samples: int) -> None:
+        nonlocal done
+        done += samples
+        if progress:
+            progress(done, len(job.samples))
+
+    with ImagesAhead(job) if isinstance(job.model, VisionModel) else nullcontext() as images:
+        for shard in job.shards():
+            wanted = set().union(*(consumer.wants(shard) for consumer in consumers))
+            if not wanted:
+                ran.shards_skipped += 1
+                report(len(shard.samples))
+                continue
             for consumer in consumers:
                 consumer.begin(shard)
-            for batch in plan_batches(shard, job):
-                _run_batch(job, shard, batch, wanted, consumers)
-                ran["batches"] += 1
-                ran["largest_batch"] = max(ran["largest_batch"], len(batch))
-                if progress:
-                    progress(done + len(batch), len(job.samples))
-                done += len(batch)
+            _run_shard(job, shard, images, wanted, consumers, ran, report)
             for consumer in consumers:
                 consumer.end(shard)
-            ran["shards"] += 1
+            ran.shards += 1
+    ran.token_budget = job.fitting.budget
+    return asdict(ran)
+
+
+def _run_shard(
+    job: Job,
+    shard: Shard,
+    images: ImagesAhead | None,
+    wanted: set[Wanted],
+    consumers: Sequence[Consumer],
+    ran: Ran,
+    report: Callable[[int], None],
+) -> None:
+    left = plan_batches(shard, job)
+    while left:
+        batch = left[0]
+        pixels = images.pixels([shard.samples[i] for i in batch]) if images else None
+        fits = True
+        try:
+            _run_batch(job, shard, batch, pixels, wanted, consumers)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                too_large(shard, job, batch[0], error)
+            fits = False
+        # Out of the except block, for the traceback holds on to the tensors of the failed pass.
+        if fits:
+            for consumer in consumers:
+                consumer.end_batch()
+            left = left[1:]
+            ran.batches += 1
+            ran.largest_batch = max(ran.largest_batch, len(batch))
+            report(len(batch))
         else:
-            ran["shards_skipped"] += 1
-            done += len(shard.samples)
-            if progress:
-                progress(done, len(job.samples))
-    return ran
+            for consumer in consumers:
+                consumer.cancel_batch()
+            release(job.model.device)
+            left = halve(shard, job, left)
+            ran.halvings += 1
 
 
-def plan_batches(shard: Shard, job: Job) -> list[list[int]]:
-    """Cut a shard into batches: indices into its samples, longest first, at most `token_budget` padded tokens each."""
-    if isinstance(job.model, VisionModel):
-        tokens = job.model.n_prefix + job.model.grid[0] * job.model.grid[1]
-        size = max(1, job.token_budget // tokens)
-        return [list(range(i, min(i + size, len(shard.samples)))) for i in range(0, len(shard.samples), size)]
-    lengths = [len(text) for text in shard.texts]
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    batches: list[list[int]] = []
-    for index in order:
-        # The first of a batch is its longest, so that its length is the padded length of all.
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= job.token_budget:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
-
-
-def _run_batch(job: Job, shard: Shard, batch: list[int], wanted: set[Wanted], consumers: Sequence[Consumer]) -> None:
+def _run_batch(
+    job: Job, shard: Shard, batch: list[int], pixels: Tensor | None, wanted: set[Wanted], consumers: Sequence[Consumer]
+) -> None:
     layers = sorted({layer for layer, _ in wanted})
     with torch.inference_mode():
         if isinstance(job.model, TextModel):
             states = job.model.forward(job.model.batch([shard.texts[i] for i in batch]), layers)
         else:
-            states = job.model.forward(_pixels(job, [shard.samples[i] for i in batch]), layers)
+            assert pixels is not None
+            states = job.model.forward(pixels, layers)
         checks = []
         for layer, unit, positions, rows in _rows(job, shard, batch, wanted, states):
             checks.append((layer, unit, positions, rows, torch.isfinite(rows.sum())))
             for consumer in consumers:
                 consumer.take((layer, unit), positions, rows)
         _check_finite(shard, checks)
-    for consumer in consumers:
-        consumer.end_batch()
 
 
 def _check_finite(shard: Shard, checks: list[Any]) -> None:
@@ -119,13 +151,6 @@ def _check_finite(shard: Shard, checks: list[Any]) -> None:
         if damaged:
             sample = shard.keys(unit)[0][positions[damaged]].min()
             raise NonFinite(kind="hidden state", layer=layer, sample=int(sample))
-
-
-def _pixels(job: Job, samples: list[int]) -> Tensor:
-    model = job.model
-    assert isinstance(model, VisionModel)
-    images = [model.pixels(job.geometry.image(job.dataset.image(sample), model.resample)) for sample in samples]
-    return torch.from_numpy(np.stack(images))
 
 
 def _rows(

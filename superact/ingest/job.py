@@ -1,6 +1,7 @@
 """What one ingest is about: a dataset under a model, the layers and units wanted, and how samples are cut into shards.
 
-Shards and batches depend only on what is in the identity, never on which layers are wanted or what an earlier run finished.
+Shards depend only on what is in the identity, never on which layers are wanted or what an earlier run finished; so do
+batches, unless memory runs out.
 """
 
 from __future__ import annotations
@@ -87,6 +88,14 @@ class Counts:
 
 
 @dataclass
+class Fitting:
+    """What a run has found out about memory so far."""
+
+    budget: int
+    """Padded tokens a batch: those asked for, or fewer since a batch did not fit."""
+
+
+@dataclass
 class Job:
     """A dataset, a loaded model, and what is wanted of them."""
 
@@ -97,6 +106,8 @@ class Job:
     token_budget: int = TOKEN_BUDGET
     subset: list[int] | None = None
     """Samples to look at, for estimates; all of them when None."""
+    fitting: Fitting = field(init=False, repr=False)
+    """Shared by the passes over a job and by its copies for some of the layers; recorded, never part of an identity."""
     _remembered: dict[int, TokenizedText] = field(default_factory=dict, init=False, repr=False)
     _room: int = field(default=REMEMBERED_TOKENS, init=False, repr=False)
 
@@ -113,6 +124,7 @@ class Job:
                 raise BadInput(what=f"{unit!r} is not a unit.", remedy=f"Choose among {', '.join(UNITS)}.")
         if self.token_budget < 1:
             raise BadInput(what=f"A token budget of {self.token_budget} holds no token.", remedy="Give at least 1.")
+        self.fitting = Fitting(self.token_budget)
         if "cls" in self.units and isinstance(self.model, VisionModel) and self.model.cls_index is None:
             raise BadInput(what=f"{self.model.name} has no CLS token.", remedy="Leave out unit cls.")
 

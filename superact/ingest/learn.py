@@ -78,6 +78,10 @@ class RowCollector:
         """Let what the batch before sent arrive."""
         self._outbox.end_batch()
 
+    def cancel_batch(self) -> None:
+        """Forget what the batch sent; what has arrived is overwritten."""
+        self._outbox.cancel()
+
     def end(self, shard: Shard) -> None:
         """Everything of the shard has arrived."""
         self._outbox.flush()
@@ -108,7 +112,7 @@ def learn(
         if recipe.unsupervised:
             run.provenance["scikit-learn"] = version("scikit-learn")
         if job is not None:
-            _learn_from_forward(warehouse, recipe, job, todo, device, progress)
+            run.provenance["passes"] = _learn_from_forward(warehouse, recipe, job, todo, device, progress)
         else:
             for number, lesson in enumerate(todo):
                 if progress:
@@ -229,15 +233,17 @@ def _learn_from_forward(
     todo: list[Lesson],
     device: str,
     progress: Callable[[str, int, int], None] | None,
-) -> None:
+) -> list[dict[str, Any]]:
+    """Returns what was run of the model, for the provenance."""
     if not todo:
-        return
+        return []
     lessons = {(lesson.layer, lesson.unit): lesson for lesson in todo}
     matrices = {key: lesson.open_matrix(warehouse, len(todo)) for key, lesson in lessons.items()}
     collector = RowCollector(job, lessons, matrices)
-    run_forward(job, [collector], (lambda i, n: progress("learn: forward pass", i, n)) if progress else None)
+    ran = run_forward(job, [collector], (lambda i, n: progress("learn: forward pass", i, n)) if progress else None)
     matrices.clear()  # so that each goes as soon as its lesson is learned
     for number, lesson in enumerate(todo):
         if progress:
             progress(f"learn layer {lesson.layer} {lesson.unit}", number, len(todo))
         teach(recipe, lesson, device)
+    return [ran]

@@ -46,6 +46,13 @@ class Outbox:
         arrived, self._arriving, self._travelling = self._arriving, self._travelling, []
         self._deliver(arrived)
 
+    def cancel(self) -> None:
+        """Forget what was sent since the last `end_batch`. On the CPU it has arrived: send it again, to the same places."""
+        for event, buffer, _, _ in self._travelling:
+            event.synchronize()  # the copy must not go on into a buffer that is used again
+            self._free[len(buffer), buffer.dtype].append(buffer)
+        self._travelling = []
+
     def flush(self) -> None:
         """Deliver everything."""
         self.end_batch()

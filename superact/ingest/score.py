@@ -148,6 +148,10 @@ class ScoreCollector:
         """Let what the batch before sent arrive."""
         self._outbox.end_batch()
 
+    def cancel_batch(self) -> None:
+        """Forget what the batch sent; what has arrived is overwritten."""
+        self._outbox.cancel()
+
     def end(self, shard: Shard) -> None:
         """Hand the shard's scores to the writers."""
         self._outbox.flush()

@@ -7,7 +7,9 @@ import json
 import math
 import platform
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,6 +24,7 @@ from superact.models.hidden_states import HiddenStates
 Identity = dict[str, str | int | float | bool | None]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+AUTOCASTS = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Source:
     """Further arguments of every `from_pretrained`."""
     device_map: str | None = None
     """How the weights were spread over devices, or None: recorded, never compared."""
+    autocast: str | None = None
+    """The dtype that products are computed in, where it is not that of the weights."""
 
 
 class Model:
@@ -99,6 +104,8 @@ class Model:
             "revision": self._source.revision,
             "dtype": self._dtype_name,
             "attention": getattr(self.config, "_attn_implementation", None),
+            # Only where it is used: warehouses made without it keep their identity.
+            **({"autocast": self._source.autocast} if self._source.autocast else {}),
             **self._own_identity(),
         }
 
@@ -148,8 +155,12 @@ class Model:
 
     def _forward(self, inputs: Mapping[str, Any], layers: Sequence[int]) -> dict[int, Tensor]:
         self._check_layers(layers)
-        # With a device map the states of one pass lie on several devices; otherwise nothing moves.
-        return {layer: state.to(self.device) for layer, state in self._states(inputs, layers).items()}
+        autocast = self._source.autocast
+        with torch.autocast(self.device.type, DTYPES[autocast]) if autocast else nullcontext():
+            states = self._states(inputs, layers)
+        # With a device map the states of one pass lie on several devices, and under autocast a block may end in a product of
+        # half precision; otherwise nothing moves.
+        return {layer: state.to(self.device, self.dtype) for layer, state in states.items()}
 
 
 def slug_of(ref: str) -> str:
@@ -173,6 +184,27 @@ def choose_device(device: str) -> torch.device:
     if not here.get(chosen.type, False):
         raise BadInput(what=f"This machine has no {device} device for torch.", remedy="Use --device auto or cpu.")
     return chosen
+
+
+def check_autocast(autocast: str | None, dtype: str, device: torch.device) -> None:
+    """Raise BadInput unless products can be computed in `autocast` there, the weights being float32 (None: no autocast)."""
+    if autocast is None:
+        return
+    if autocast not in AUTOCASTS:
+        raise BadInput(what=f"{autocast!r} is not a dtype to compute in.", remedy=f"Use {' or '.join(AUTOCASTS)}.")
+    if dtype != "float32":
+        raise BadInput(
+            what=f"Weights of {dtype} leave autocast nothing to do.", remedy="Leave out --dtype, or --autocast."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a device that cannot computes in float32 and only warns
+        try:
+            torch.autocast(device.type, DTYPES[autocast])
+        except (RuntimeError, UserWarning) as error:
+            raise BadInput(
+                what=f"The device {device.type} does not compute in {autocast} on its own accord.",
+                remedy="Use another --autocast, or --dtype alone.",
+            ) from error
 
 
 def device_name(device: torch.device) -> str:

@@ -16,10 +16,11 @@ from torch import nn
 from transformers import AutoConfig
 
 from superact.errors import BadInput, ModelUnavailable, SuperactError
-from superact.models.base import DTYPES, Source, choose_device, slug_of, weights_sha256
+from superact.models.base import DTYPES, Source, check_autocast, choose_device, slug_of, weights_sha256
 from superact.models.local import RECORD, resolve
 from superact.models.mllama_vision import MllamaVision
 from superact.models.offline import offline, quiet
+from superact.models.plugins import find_plugin, load_plugin
 from superact.models.registry import LOCAL_MODELS
 from superact.models.text import TextModel
 from superact.models.towers import Tower, check_modality, choose_tower, hub_commit, load_tower
@@ -36,6 +37,7 @@ def load_model(
     device: str = "auto",
     device_map: str | Mapping[str, int | str] | None = None,
     dtype: str = "float32",
+    autocast: str | None = None,
     attention: str = "sdpa",
     revision: str | None = None,
     special_tokens: str = "auto",
@@ -45,14 +47,16 @@ def load_model(
 ) -> TextModel | VisionModel:
     """Load a model with everything needed to turn samples into hidden states.
 
-    `ref` is a local model's name, a transformers folder or a hub id. A folder is read without touching the network.
+    `ref` is a local model's name, a transformers folder, a plug-in (docs/plugins.md) or a hub id. A folder is read without
+    touching the network.
     `modality` (`text`, `image`; a dataset knows its own) chooses the network of a checkpoint that has two, and must fit one
     that has not; without it CLIP and SigLIP give their vision tower, Llama 3.2 Vision its text stack. Of a causal LM the
     body is loaded without its head, of T5 the encoder. `special_tokens` (`auto`, `none`) matters for text models;
     `geometry` (`squash`, `crop`, `letterbox`) and `input_size` (pixels) only exist for vision models. `attention` is
     transformers' `attn_implementation`; `sdpa` becomes `eager` for an architecture that has no sdpa, and the identity says
     which one runs. `device_map` (`auto`, or parts by name) spreads the weights over devices with accelerate, and stands in
-    place of `device`. The weights end up in evaluation mode.
+    place of `device`. With `autocast` (`bfloat16`, `float16`) the weights stay float32 and matrix products are computed in
+    that dtype; sums, norms and the residual stream are not. The weights end up in evaluation mode.
 
     Raises ModelUnavailable (not prepared, no such folder, no weights, weights missing for a part of the model, hidden
     states that cannot be captured) and BadInput (the other modality; unknown device, dtype or option).
@@ -65,6 +69,22 @@ def load_model(
     if dtype not in DTYPES:
         raise BadInput(what=f"{dtype!r} is not a dtype for models.", remedy=f"Use one of {', '.join(DTYPES)}.")
     chosen = choose_device(device)
+    check_autocast(autocast, dtype, chosen)
+    if (plugin := find_plugin(ref)) is not None:
+        return load_plugin(
+            plugin,
+            chosen,
+            dtype,
+            modality=modality,
+            autocast=autocast,
+            geometry=geometry,
+            device_map=device_map,
+            attention=attention,
+            revision=revision,
+            special_tokens=special_tokens,
+            input_size=input_size,
+            trust_remote_code=trust_remote_code,
+        )
     path, display, is_local = resolve(ref)
     _check_device_map(device, device_map, display)
     with offline() if is_local else nullcontext(), quiet(), _named_errors(display):
@@ -74,7 +94,9 @@ def load_model(
         config = AutoConfig.from_pretrained(path, **hub)
         tower = choose_tower(config, modality, display)
         source = _source(os.fspath(ref), path, display, is_local, hub)
-        source = replace(source, display=source.display + tower.title, slug=source.slug + tower.suffix)
+        source = replace(
+            source, display=source.display + tower.title, slug=source.slug + tower.suffix, autocast=autocast
+        )
         network = _load_network(source, config, tower, dtype, attention, device_map)
         if device_map is None:
             network = network.to(chosen)
@@ -98,7 +120,9 @@ def _check_device_map(device: str, device_map: Any, display: str) -> None:
         raise BadInput(what="A device and a device map are both given.", remedy="Leave out one of them.")
     if importlib.util.find_spec("accelerate") is None:
         raise ModelUnavailable(
-            model=display, reason="a device map needs the package accelerate: pip install accelerate"
+            model=display,
+            reason="a device map needs the package accelerate, which the extra local-models brings: "
+            "pip install 'superact[local-models]'",
         )
 
 
