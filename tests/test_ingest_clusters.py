@@ -419,6 +419,7 @@ def test_the_command_line(root: Path) -> None:
     assert not (root / "wh").exists()
     done = superact("ingest", *model, *where, *counts)
     assert done.exit_code == 0, done.stderr
+    assert "no vector" not in done.stderr
     assert "score: nothing to do" not in done.stderr
     assert "kmeans: dropped clusters that no train row is nearest to: " in done.stderr
     warehouse = Warehouse(root / "wh")
@@ -441,6 +442,8 @@ def test_the_command_line(root: Path) -> None:
     wrong = superact("score", *where, "--keep", "none")
     assert wrong.exit_code == 3 and "--keep 'none' is unknown" in wrong.stderr
     assert superact("learn", *where, "--clusters", "0").exit_code == 2
+    supervised = superact("learn", *where, "--methods", "avg")
+    assert "avg: no vector for 1 of 3 labels, for want of train rows" in supervised.stderr
     single = superact("score", *where, "--concept-set", "kmeans", "--quiet")
     assert (single.exit_code, single.stderr) == (0, "")
 

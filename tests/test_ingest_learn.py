@@ -15,7 +15,7 @@ from superact.datasets import open_dataset
 from superact.errors import BadInput, MissingTable
 from superact.ingest.extract import extract
 from superact.ingest.job import Job
-from superact.ingest.learn import Recipe, learn
+from superact.ingest.learn import Recipe, labels_without_vector, learn
 from superact.ingest.pipeline import ingest
 from superact.ingest.score import score
 from superact.metrics.evaluate import evaluate
@@ -99,6 +99,9 @@ def test_a_label_without_train_positives(learned: Warehouse) -> None:
     assert concepts.height == 8  # two layers, units and methods
     assert concepts["status"].unique().to_list() == ["no_train_positives"]
     assert concepts["vector"].null_count() == concepts["norm"].null_count() == 8
+    assert labels_without_vector(learned, Recipe(), **WHERE) == {"avg": (1, 3), "linsep": (1, 3)}
+    assert labels_without_vector(learned, Recipe(("avg",)), **WHERE, layer=[1]) == {"avg": (1, 3)}
+    assert labels_without_vector(learned, Recipe(("kmeans",)), **WHERE) == {}
     score(learned, **WHERE)
     assert sorted(table(learned, "activations")["concept"].unique()) == ["animal", "mood"]
     evaluate(learned)

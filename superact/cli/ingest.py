@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from superact.cli.clusters import note_costs, note_dropped, note_left_to_eval
+from superact.cli.concept_notes import note_costs, note_dropped, note_left_to_eval, note_without_vector
 from superact.cli.errors import extra_packages
 from superact.cli.ingest_options import (
     Attention,
@@ -156,7 +156,7 @@ def run(
     from superact.store import Warehouse
 
     with extra_packages("superact ingest"):
-        from superact.ingest.learn import dropped_clusters
+        from superact.ingest.learn import dropped_clusters, labels_without_vector
         from superact.ingest.pipeline import check_modes, ingest
         from superact.ingest.targets import left_to_eval
 
@@ -193,11 +193,13 @@ def run(
             done = ingest(store, job, recipe, embeddings=embeddings, keep=keep, replace=replace, progress=report)
         wanted: dict[str, Any] = {**job.keys, "layer": job.layers, "unit": job.units}
         dropped = dropped_clusters(store, recipe, **wanted)
+        without = labels_without_vector(store, recipe, **wanted)
         left = left_to_eval(store, keep, **wanted, concept_set=recipe.concept_sets())
     for stage, rows in done.__dict__.items():
         if rows or not (left and stage == "score"):
             note(f"{stage}: {rows:,} rows" if rows else f"{stage}: nothing to do, all of it is there", quiet)
     note_dropped(dropped, quiet)
+    note_without_vector(without, quiet)
     note_left_to_eval(left, quiet)
     note("next: superact eval", quiet)
 
@@ -330,7 +332,7 @@ def learn(
 
     opened = Warehouse.open(warehouse)
     with extra_packages("superact learn"):
-        from superact.ingest.learn import dropped_clusters
+        from superact.ingest.learn import dropped_clusters, labels_without_vector
         from superact.ingest.learn import learn as run_stage
         from superact.models.base import choose_device
 
@@ -343,6 +345,7 @@ def learn(
             raise BadInput(what="Nothing that matches has been extracted.", remedy="Run `superact extract` first.")
         wanted = None if layers is None else numbers(layers)
         rows, dropped = 0, []
+        without: dict[str, tuple[int, int]] = {}
         with progress_line(quiet) as report:
             for one, other in sorted(found):
                 rows += run_stage(
@@ -356,6 +359,10 @@ def learn(
                     replace=replace,
                     progress=report,
                 )
-                dropped += dropped_clusters(opened, recipe, dataset=one, model=other, layer=wanted, unit=_units(unit))
+                chosen: dict[str, Any] = {"dataset": one, "model": other, "layer": wanted, "unit": _units(unit)}
+                dropped += dropped_clusters(opened, recipe, **chosen)
+                for name, counts in labels_without_vector(opened, recipe, **chosen).items():
+                    without[name] = max(without.get(name, (0, 0)), counts)
     note(f"learn: {rows:,} rows" if rows else "learn: nothing to do, all of it is there", quiet)
     note_dropped(dropped, quiet)
+    note_without_vector(without, quiet)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from superact.cli.clusters import note_left_to_eval
+from superact.cli.concept_notes import note_left_to_eval
 from superact.cli.errors import extra_packages
 from superact.cli.options import (
     WAREHOUSE,

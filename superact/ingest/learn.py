@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 
 from superact.errors import BadInput
@@ -29,7 +30,7 @@ from superact.store import Run, Warehouse
 from superact.store.rows import row_keys
 from superact.store.staging import StagedPartition
 
-__all__ = ["Recipe", "dropped_clusters", "learn", "unlearned"]
+__all__ = ["Recipe", "dropped_clusters", "labels_without_vector", "learn", "unlearned"]
 
 Array = np.ndarray[Any, Any]
 
@@ -152,6 +153,23 @@ def dropped_clusters(warehouse: Warehouse, recipe: Recipe, **wanted: Any) -> lis
             where = (str(keys["concept_set"]), int(keys["layer"]), str(keys["unit"]))
             found.append(Dropped(*where, empty, published.identity["k"]))
     return sorted(found)
+
+
+def labels_without_vector(warehouse: Warehouse, recipe: Recipe, **wanted: Any) -> dict[str, tuple[int, int]]:
+    """How many labels have no vector in some published supervised set of a recipe, of how many, by concept set.
+
+    Those of the layer and unit where most have none, among the partitions that match `wanted` (path keys).
+    """
+    found: dict[str, tuple[int, int]] = {}
+    names = [name for name in recipe.concept_sets() if name not in recipe.concept_sets(recipe.unsupervised)]
+    for published in warehouse.state().select("concepts", **wanted, concept_set=names):
+        paths = [warehouse.root / file.path for file in published.files]
+        status = pq.read_table(paths, columns=["status"])["status"].to_pylist()
+        without = sum(one != "ok" for one in status)
+        if without:
+            name = str(dict(published.partition.keys)["concept_set"])
+            found[name] = max(found.get(name, (0, 0)), (without, len(status)))
+    return found
 
 
 def _lessons(

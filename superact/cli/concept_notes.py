@@ -1,4 +1,4 @@
-"""What commands say about clusters: which were dropped, who scores them, and what they will cost."""
+"""What commands say about concept sets: which vectors they lack, who scores clusters, and what these will cost."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def note_dropped(dropped: list[Dropped], quiet: bool) -> None:
             if entry.concept_set == name
         )
         note(f"{name}: dropped clusters that no train row is nearest to: {found}", quiet)
+
+
+def note_without_vector(without: dict[str, tuple[int, int]], quiet: bool) -> None:
+    """Say which supervised sets lack vectors: such a label is never scored and enters no average."""
+    for name, (missing, labels) in sorted(without.items()):
+        note(
+            f"{name}: no vector for {missing:,} of {labels:,} labels, for want of train rows that carry them or do not; "
+            "no score and no average takes these in (column status of table concepts says which)",
+            quiet,
+        )
 
 
 def note_left_to_eval(names: list[str], quiet: bool) -> None:
