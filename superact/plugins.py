@@ -10,6 +10,8 @@ The protocols are `superact.datasets.protocol` and `superact.models.protocol`; d
 from __future__ import annotations
 
 import hashlib
+import inspect
+import operator
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,13 +55,18 @@ class Plugin:
             return function(*arguments, **options)
 
     @contextmanager
-    def failing(self, what: str) -> Iterator[None]:
-        """Turn what the plug-in raises into a BadInput, `what` said of the plug-in; superact's own errors stay as they are."""
+    def failing(self, what: str, unless: Callable[[BaseException], bool] = lambda error: False) -> Iterator[None]:
+        """Turn what the plug-in raises into a BadInput, `what` said of the plug-in.
+
+        superact's own errors stay as they are, and so do those for which `unless` holds.
+        """
         try:
             yield
         except SuperactError:
             raise
         except (Exception, SystemExit) as error:
+            if unless(error):
+                raise
             said = str(error).strip().splitlines()
             raise self.wrong(
                 f"it {what}: {type(error).__name__}{': ' if said else ''}{said[0] if said else ''}"
@@ -72,9 +79,45 @@ class Plugin:
             remedy="Correct it (docs/plugins.md says what is asked of it), or uninstall that package.",
         )
 
+    def member(self, made: Any, name: str, default: Any = None) -> Any:
+        """A member of what the plug-in made, or `default` where it has none. Raises BadInput where reading it fails."""
+        with self.failing(f"failed in {name}"):
+            try:
+                return getattr(made, name)
+            except AttributeError:
+                # A property that is there and raises this itself would else pass for one that is not there.
+                if inspect.getattr_static(made, name, None) is not None:
+                    raise
+                return default
+
+    def method(self, made: Any, name: str) -> Callable[..., Any] | None:
+        """A method of what the plug-in made, or None where it has none. Raises BadInput for what cannot be called."""
+        found: Callable[..., Any] | None = self.member(made, name)
+        if found is not None and not callable(found):
+            raise self.wrong(f"its {name} is a {type(found).__name__}, not a method")
+        return found
+
+    def whole(self, made: Any, name: str, *, least: int = 1, default: int | None = None) -> int:
+        """A whole number that is a member of what the plug-in made. Raises BadInput for anything else, and below `least`."""
+        value = self.member(made, name, default)
+        try:
+            number = least - 1 if isinstance(value, bool) else operator.index(value)
+        except TypeError:
+            number = least - 1
+        if number < least:
+            raise self.wrong(f"its {name} is {value!r}, not a whole number of {least} or more")
+        return number
+
+    def licence_of(self, made: Any) -> str | None:
+        """The licence that a dataset or model of this plug-in states, or None. Raises BadInput for what is no text."""
+        licence = self.member(made, "licence")
+        if licence is not None and not isinstance(licence, str):
+            raise self.wrong(f"its licence is a {type(licence).__name__}, not a line of text")
+        return licence
+
     def revision_of(self, made: Any) -> str:
         """The revision that a dataset or model of this plug-in states. Raises BadInput where it states none."""
-        revision = getattr(made, "revision", None)
+        revision = self.member(made, "revision")
         if not isinstance(revision, str) or not revision.strip():
             raise self.wrong(
                 f"its {type(made).__name__} states no revision: a text that changes whenever its numbers may, such as "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from superact.datasets.base import Dataset
 from superact.errors import BadInput, IdentityMismatch, NonFinite, NotEnoughMemory, UnreadableFile
 from superact.ingest import ahead
 from superact.ingest.ahead import ImagesAhead
-from superact.ingest.batches import cut, is_out_of_memory, plan_batches
+from superact.ingest.batches import cut, halve, plan_batches
 from superact.ingest.extract import EmbeddingWriter, extract
 from superact.ingest.job import Job
 from superact.ingest.learn import Recipe
 from superact.ingest.pipeline import ingest
 from superact.ingest.scorer import Scorer
-from superact.models import TextModel, load_model
-from superact.models.base import check_autocast
+from superact.models import TextModel, TokenizedText, load_model
+from superact.models.base import check_autocast, is_out_of_memory
 from superact.store import Warehouse
 
 TOKENS = 17
@@ -121,6 +122,16 @@ def test_texts_are_sorted_and_images_are_not(tmp_path: Path) -> None:
     images = make_job(tmp_path, "image", 8 * TOKENS)
     batches = plan_batches(next(images.shards()), images)
     assert batches == [list(range(8)), list(range(8, 16)), [16, 17]]
+
+
+def test_texts_without_a_token_count_as_one(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "text", 4)
+    shard = next(job.shards())
+    nothing = TokenizedText(*np.zeros((3, 0), np.int32), [], np.zeros(0, bool))
+    empty = replace(shard, samples=shard.samples[:10], texts=[nothing] * 10)
+    batches = plan_batches(empty, job)
+    assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert halve(empty, job, batches) == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] and job.fitting.budget == 2
 
 
 @pytest.mark.parametrize("fail", [exhausted, exhausted_mps, exhausted_cpu])
@@ -233,6 +244,11 @@ def test_other_errors_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_counts_as_out_of_memory() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("anything"))
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    assert is_out_of_memory(
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+    )
+    assert is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    assert not is_out_of_memory(ValueError("out of memory"))
     assert not is_out_of_memory(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"))
 
 

@@ -322,19 +322,70 @@ def test_options_go_to_a_plugin_that_takes_them(serve: Install, tmp_path: Path) 
         load_model("toy-model", device="cpu", geometry="round")
 
 
-def test_what_forward_raises_in_a_run_stays_as_it_is(serve: Install, tmp_path: Path) -> None:
+def test_a_revision_that_is_asked_for_is_in_the_identity(serve: Install) -> None:
+    def make(device: torch.device, dtype: torch.dtype, revision: str = "main") -> Any:
+        return Small()
+
+    serve(make=make)
+    usual = load_model("toy-model", device="cpu").identity
+    assert usual["revision"] == "1" and "revision_asked" not in usual
+    assert load_model("toy-model", device="cpu", revision="v2").identity == {**usual, "revision_asked": "v2"}
+
+
+def test_what_forward_raises_in_a_run_is_named_unless_memory_ran_out(serve: Install, tmp_path: Path) -> None:
     network = Network(tiny.save_model(tmp_path / "net", "BertModel"))
     serve(model=network)
     model: Any = load_model("toy-model", device="cpu")
+    errors: list[tuple[Exception, type[Exception], str]] = [
+        (torch.OutOfMemoryError("anything"), torch.OutOfMemoryError, "^anything$"),
+        (RuntimeError("MPS backend out of memory"), RuntimeError, "^MPS backend out of memory$"),
+        (LayerOutOfRange(model="m", last=1, blocks=1, layer=2), LayerOutOfRange, "^Model m has layers 0 to 1"),
+        (
+            ValueError("out of memory, so to say"),
+            BadInput,
+            r"plug-in toy-model .*failed in forward: ValueError: out of",
+        ),
+        (RuntimeError("device-side assert"), BadInput, "it failed in forward: RuntimeError: device-side assert"),
+    ]
+    for raised, kind, said in errors:
 
-    def full(inputs: Any, layers: Any) -> Any:
+        def fail(inputs: Any, layers: Any, error: Exception = raised) -> Any:
+            raise error
+
+        network.forward = fail  # type: ignore[method-assign]
+        with pytest.raises(kind, match=said) as caught:
+            model.forward(model.batch([model.tokenize("a dog")]), [1])
+        assert type(caught.value) is kind
+    network.forward = lambda inputs, layers: 1 / 0  # type: ignore[method-assign, assignment]
+    with pytest.raises(BadInput, match="failed in forward: ZeroDivisionError"):
+        extract(
+            Warehouse(tmp_path / "wh"), Job(open_dataset(str(tiny.text_dataset(tmp_path / "x")), tmp_path), model, [1])
+        )
+
+
+def test_memory_that_runs_out_while_loading_is_named(serve: Install) -> None:
+    def full(self: Any, inputs: Any, layers: Any) -> Any:
         raise torch.OutOfMemoryError("out of memory")
 
-    network.forward = full  # type: ignore[method-assign]
-    with pytest.raises(torch.OutOfMemoryError):
-        model.forward(model.batch([model.tokenize("a dog")]), [1])
+    serve(model=broken(forward=full))
     with pytest.raises(BadInput, match=r"toy-model .*failed in forward: OutOfMemoryError"):
         load_model("toy-model", device="cpu")
+
+
+@pytest.mark.parametrize("wrong", [(1, 4), (2, 5)])
+def test_a_vision_model_whose_layers_differ_in_tokens_in_a_run(wrong: tuple[int, int], serve: Install) -> None:
+    """Whatever layers are asked for, and in a batch of any size: its patches would be those of other places."""
+    counts = {0: 5, 1: 5, 2: 5}
+    serve(model=SimpleNamespace(
+        revision="1", n_blocks=2, width=1, input_size=4, patch=2, n_prefix=1,
+        pixels=lambda image: np.zeros((3, 4, 4), np.float32),
+        forward=lambda inputs, layers: {k: torch.zeros(len(inputs["pixel_values"]), counts[k], 1) for k in layers},
+    ))  # fmt: skip
+    model: Any = load_model("toy-model", device="cpu")
+    assert model.forward(torch.zeros(3, 3, 4, 4), [1, 2])[2].shape == (3, 5, 1)
+    counts[wrong[0]] = wrong[1] + (wrong[1] == 5)
+    with pytest.raises(BadInput, match=rf"layer {wrong[0]} as \[3, {counts[wrong[0]]}, 1\], not \[3, 5, 1\]"):
+        model.forward(torch.zeros(3, 3, 4, 4), [wrong[0]])
 
 
 class Small:
@@ -359,6 +410,14 @@ def broken(**changes: Any) -> Any:
     return type("Broken", (Small,), changes)()
 
 
+def gone(self: Any) -> Any:
+    raise FileNotFoundError("weights.bin")
+
+
+def mistyped(self: Any) -> Any:
+    return self.wieghts
+
+
 def token(text: str, **changes: Any) -> Any:
     found = Small().tokenize(text)
     return TokenizedText(**{**found.__dict__, **changes})
@@ -372,7 +431,7 @@ def token(text: str, **changes: Any) -> Any:
         (broken(pixels=lambda self, image: image), "one of tokenize .texts. and pixels .images."),
         (broken(revision=None), "its Broken states no revision"),
         (broken(revision=" "), "states no revision"),
-        (broken(n_blocks=0), "its n_blocks is 0, not a whole number above 0"),
+        (broken(n_blocks=0), "its n_blocks is 0, not a whole number of 1 or more"),
         (broken(width="2"), "its width is '2'"),
         (broken(width=3), r"forward gives layer 0 as \[1, 2, 2\], not \[1, 2, 3\]"),
         (broken(max_tokens=-1), "its max_tokens is -1"),
@@ -381,6 +440,21 @@ def token(text: str, **changes: Any) -> Any:
         (broken(tokenize=lambda self, text: token("a b c")), "tokenize gives 3 tokens for 'The quick"),
         (broken(tokenize=lambda self, text: token(text, pieces=["a"])), "have different lengths"),
         (broken(tokenize=lambda self, text: token(text + " x")), "offsets that are not of the text 'The"),
+        (broken(tokenize=lambda self, text: token(text, ids=token(text).ids + 2**32)), "offsets that are not of the text"),
+        (broken(tokenize=lambda self, text: token(text, ids=token(text).ids + 2**31)), "offsets that are not of the text"),
+        (broken(tokenize=lambda self, text: token(text, ids=-token(text).ids)), "offsets that are not of the text"),
+        (broken(tokenize=lambda self, text: token(text, ids=token(text).ids / 2)), "offsets that are float64"),
+        (broken(tokenize=lambda self, text: token(text, char_end=[0.5] * len(text.split()))), "offsets that are float64"),
+        (broken(tokenize=lambda self, text: token(text, ids=[[1], []])), "gives from tokenize what are no arrays: ValueError"),
+        (broken(tokenize=lambda self, text: token(text, pieces=None)), "gives from tokenize what are no arrays: TypeError"),
+        (broken(tokenize="words"), "its tokenize is a str, not a method"),
+        (broken(last_is_normed="yes"), "its last_is_normed is 'yes', neither True nor False"),
+        (broken(licence=7), "its licence is a int, not a line of text"),
+        (broken(revision=property(gone)), "it failed in revision: FileNotFoundError: weights.bin"),
+        (broken(revision=property(mistyped)), "it failed in revision: AttributeError: .*no attribute 'wieghts'"),
+        (broken(n_blocks=property(gone)), "it failed in n_blocks: FileNotFoundError"),
+        (broken(max_tokens=property(mistyped)), "it failed in max_tokens: AttributeError"),
+        (broken(licence=property(gone)), "it failed in licence: FileNotFoundError"),
         (broken(forward=lambda self, inputs, layers: None), "forward gives no tensor for layer 0, only a NoneType"),
         (broken(forward=lambda self, inputs, layers: {1: inputs["input_ids"]}), r"layer 0, only the layers \[1\]"),
         (broken(forward=lambda self, inputs, layers: {0: inputs["input_ids"]}), "forward gives no tensor for layer 0"),
@@ -415,11 +489,20 @@ def test_the_least_text_model(serve: Install) -> None:
     [
         ({"patch": 3}, "its input_size 4 is no multiple of its patch 3"),
         ({"input_size": None}, "its input_size is None"),
-        ({"n_prefix": 1}, "forward gives 4 tokens, and 1 before 4 patches are 5"),
+        ({"n_prefix": 1}, r"layer 0 as \[1, 4, 1\], not \[1, 5, 1\]: its n_prefix and the patches are 5 tokens"),
+        ({"n_prefix": 1, "forward": lambda inputs, layers: {k: torch.zeros(1, 4 + (k == 0), 1) for k in layers}},
+         r"forward gives layer 1 as \[1, 4, 1\], not \[1, 5, 1\]"),
+        ({"n_prefix": -1}, "its n_prefix is -1, not a whole number of 0 or more"),
+        ({"n_prefix": "1"}, "its n_prefix is '1', not a whole number"),
+        ({"n_prefix": True}, "its n_prefix is True, not a whole number"),
+        ({"resample": "bicubic"}, "its resample is 'bicubic', not a whole number"),
+        ({"resample": 9}, "its resample is 9, which is no filter of Pillow"),
+        ({"geometry": "round"}, "its geometry is 'round', not one of squash, crop, letterbox"),
+        ({"pixels": np.zeros(3)}, "its pixels is a ndarray, not a method"),
         ({"pixels": lambda image: np.zeros((3, 4, 4))}, r"pixels gives float64 \[3, 4, 4\], not an array float32"),
         ({"pixels": lambda image: None}, "pixels gives NoneType"),
     ],
-)
+)  # fmt: skip
 def test_a_vision_model_that_is_not_as_asked_is_named(changes: dict[str, Any], said: str, serve: Install) -> None:
     right = {
         "revision": "1", "n_blocks": 1, "width": 1, "input_size": 4, "patch": 2,
@@ -440,6 +523,13 @@ def texts(frame: Any = None, **changes: Any) -> SimpleNamespace:
     metadata = pl.DataFrame({**FRAME, **frame}) if isinstance(frame, dict) else frame
     right = {"revision": "1", "metadata": pl.DataFrame(FRAME) if frame is None else metadata, "text": lambda k: "a b"}
     return SimpleNamespace(**{**right, **changes})
+
+
+def spoilt(name: str, read: Callable[[Any], Any]) -> Any:
+    """Texts with a property in the place of a member."""
+    return type("Spoilt", (SimpleNamespace,), {name: property(read)})(
+        **{member: value for member, value in vars(texts()).items() if member != name}
+    )
 
 
 def fails(sample: int) -> Any:
@@ -464,6 +554,7 @@ def fails(sample: int) -> Any:
         (texts({"x": [1, 0, 2]}), "row 2 of its metadata has 2 in column 'x', not 0 or 1"),
         (texts({"x": [1, None, 0]}), "row 1 of its metadata has None in column 'x'"),
         (texts({"x": [0.5, 1.0, 0.0]}), "column 'x' of its metadata is Float64"),
+        (texts({"x": pl.Series([1, 2**63, 0], dtype=pl.UInt64)}), f"row 1 of its metadata has {2**63} in column 'x'"),
         (texts({"mask_path": ["a", "b", "c"]}), "mask_path, which is never read"),
         (texts(licence=7), "its licence is a int"),
         (texts(text=None), "a column text_path, and it has no method text"),
@@ -473,7 +564,16 @@ def fails(sample: int) -> Any:
         (texts(word_labels=lambda sample: []), r"word_labels\(0\) is a list, not a dictionary by label"),
         (texts(word_labels=lambda sample: {"y": [0]}), r"word_labels\(0\) has 'y', which is no label column"),
         (texts(word_labels=lambda sample: {"x": [2]}), r"puts 'x' on word 2, and the text has words 0 to 1"),
+        (texts(word_labels=lambda sample: {"x": [True]}), r"puts 'x' on word True, and the text has words 0 to 1"),
+        (texts(word_labels=lambda sample: {"x": np.array([True])}), r"puts 'x' on word (np\.)?True"),
+        (texts(word_labels=lambda sample: {"x": 3}), r"gave no positions of 'x' in word_labels\(0\): TypeError: 'int' object"),
+        (texts(word_labels=lambda sample: {"x": map(fails, [0])}), r"gave no positions of 'x' .*: KeyError: 'gone'"),
         (texts(word_labels=fails), r"it failed in word_labels\(0\): KeyError"),
+        (texts(word_labels={}), "its word_labels is a dict, not a method"),
+        (spoilt("word_labels", mistyped), "it failed in word_labels: AttributeError"),
+        (spoilt("revision", gone), "it failed in revision: FileNotFoundError: weights.bin"),
+        (spoilt("metadata", mistyped), "it failed in metadata: AttributeError"),
+        (spoilt("licence", gone), "it failed in licence: FileNotFoundError"),
     ],
 )  # fmt: skip
 def test_a_dataset_that_is_not_as_asked_is_named(source: Any, said: str, serve: Install, tmp_path: Path) -> None:
@@ -521,6 +621,24 @@ def test_an_image_or_mask_that_is_not_as_asked_is_named(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 23)
     with pytest.raises(BadInput, match="4 x 6 pixels, and more than 23 are not read"):
         dataset.image(0)
+
+
+def test_every_bad_mask_is_reported(serve: Install, tmp_path: Path) -> None:
+    """There is no file of all masks that would fail for every image alike."""
+    frame = pl.DataFrame({"image_path": ["a", "b", "c"], "split": ["train", "cal", "test"], "x": [1, 1, 1]})
+    masks: dict[int, Any] = {0: None, 1: {"x": np.ones((6, 4), bool)}, 2: {"x": np.ones((4, 6), bool)}}
+    serve(dataset=SimpleNamespace(
+        revision="1", metadata=frame, image=lambda sample: Image.new("L", (4, 6)), masks=masks.get))  # fmt: skip
+    (found,) = [finding for finding in check("toy-data", tmp_path) if finding.check == "masks"]
+    assert found.result == "wrong" and found.detail.startswith("of 2 images: ")
+    assert "masks(0) is a NoneType" in found.detail and "in masks(2) has 6 x 4 pixels" in found.detail
+
+
+def test_a_label_without_a_word_is_said(serve: Install, tmp_path: Path) -> None:
+    serve(dataset=texts(word_labels=lambda sample: {"x": [1]} if sample == 0 else {}))
+    (found,) = [finding for finding in check("toy-data", tmp_path) if finding.check == "words"]
+    assert (found.result, found.detail) == (
+        "warning", "1 label that a text carries has no word, so no token of theirs is positive: x 1")  # fmt: skip
 
 
 # Finding them.
@@ -621,6 +739,15 @@ def test_the_list_of_models_shows_plugins_without_importing_them(install: Instal
     done = CliRunner().invoke(app, ["models", "info", "toy", "--format", "json"])
     assert [row["value"] for row in json.loads(done.stdout)] == ["toys_that_fail:load", "toy", "toys 2.0"]
     assert "toys_that_fail" not in sys.modules
+
+
+def test_info_of_a_model_finds_what_loading_finds(install: Install) -> None:
+    install("toys", {"superact.models": {"My Toy": "a:b", "MiniLM": "a:c"}})
+    for name in ("My Toy", "my-toy"):
+        done = CliRunner().invoke(app, ["models", "info", name, "--format", "json"])
+        assert [row["value"] for row in json.loads(done.stdout)] == ["a:b", "My Toy", "toys 0.1"]
+    done = CliRunner().invoke(app, ["models", "info", "minilm"])
+    assert done.exit_code == 3 and "both the local model minilm and the plug-in MiniLM of toys" in done.stderr
 
 
 def test_data_list_needs_no_folder_where_there_is_a_plugin(serve: Install, tmp_path: Path) -> None:

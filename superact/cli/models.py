@@ -93,12 +93,17 @@ def info(
 
     Its source, checksums, licence and folder; of a plug-in its package and function.
     """
+    from superact.cli.errors import extra_packages
     from superact.cli.output import print_records
     from superact.models.local import model_info
-    from superact.models.registry import LOCAL_MODELS
-    from superact.plugins import MODELS, find
+    from superact.plugins import MODELS, plugins
 
-    plugin = None if name in LOCAL_MODELS else find(MODELS, name, str.lower)
+    plugin = None
+    if plugins(MODELS):  # else torch would be imported, and asked for, to show a local model
+        with extra_packages("superact models info"):
+            from superact.models.plugins import find_plugin
+
+            plugin = find_plugin(name)
     facts = model_info(name) if plugin is None else _plugin_facts(plugin)
     records = [{"field": field, "value": str(value)} for field, value in sorted(facts.items())]
     print_records(records, {"field": "VARCHAR", "value": "VARCHAR"}, format, out)

@@ -28,7 +28,7 @@ from superact.datasets.check_parts import (
     shortened,
 )
 from superact.datasets.describe import Counts, count_positives, split_sizes
-from superact.datasets.folder import NOT_LABELS, open_folder
+from superact.datasets.folder import label_columns, open_folder
 from superact.datasets.paths import Roots
 from superact.datasets.plugins import no_roots, open_plugin
 from superact.datasets.published import PublishedDataset, dataset_name, find_published
@@ -81,9 +81,12 @@ def _of_plugin(plugin: Plugin, data_root: Path, progress: bool | None) -> Iterab
     known = find_published(dataset.name)
     yield from _rows(dataset.table, known)
     yield from _labels(dataset.table, dataset.root, known)
-    if dataset.modality == "image":
-        yield from check_images(dataset, progress)
+    yield from _contents(dataset, progress)
     yield Finding("opening", "ok", _summary(dataset))
+
+
+def _contents(dataset: Dataset, progress: bool | None) -> Iterable[Finding]:
+    return check_images(dataset, progress) if dataset.modality == "image" else check_word_labels(dataset)
 
 
 def _published_files(root: Path, known: PublishedDataset | None) -> Iterable[Finding]:
@@ -149,7 +152,7 @@ def _rows(table: pl.DataFrame, known: PublishedDataset | None) -> Iterable[Findi
 
 def _labels(table: pl.DataFrame, path: Path, known: PublishedDataset | None) -> Iterable[Finding]:
     """Label columns and their positives in every split."""
-    columns = [column for column in table.columns if column not in NOT_LABELS]
+    columns = label_columns(table)
     valid, found = [], []
     for column in columns:
         try:
@@ -246,7 +249,7 @@ def _opened(
     except BadInput as error:
         yield Finding("opening", "wrong", shortened(str(error), root))
         return
-    yield from check_images(dataset, progress) if dataset.modality == "image" else check_word_labels(dataset)
+    yield from _contents(dataset, progress)
     yield Finding("opening", "ok", _summary(dataset))
 
 

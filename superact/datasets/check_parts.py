@@ -159,7 +159,9 @@ def check_images(dataset: Dataset, progress: bool | None) -> Iterable[Finding]:
                 masks = dataset.masks(sample)
             except BadInput as error:
                 wrong.append(_reason(dataset, error))
-                if "row" not in error.fields:  # the file of all masks, which would be read and fail for every image
+                # Without a row it is the file of all masks, which would be read and fail for every image; a source without
+                # files (a plug-in) is asked for each by itself.
+                if "row" not in error.fields and source.files():
                     source = None
                 continue
             n_masks += len(masks)

@@ -18,9 +18,9 @@ import polars as pl
 
 from superact.datasets import folder_of, plugin_of
 from superact.datasets.base import SPLITS, Dataset, Label, row_name, slug
-from superact.datasets.folder import NOT_LABELS
+from superact.datasets.folder import label_columns, modality_of
 from superact.datasets.labels import PUBLISHED, evaluate_labels
-from superact.datasets.plugins import modality_of, plugin_table
+from superact.datasets.plugins import plugin_table
 from superact.datasets.published import dataset_name
 from superact.datasets.tables import positives, read_table
 from superact.errors import BadInput, BadTable
@@ -100,7 +100,7 @@ def describe(ref: str, data_root: Path, labels: str | Sequence[str] = PUBLISHED)
         root = folder_of(ref, data_root)
         path = root / "metadata.csv"
         table, name = read_table(path), dataset_name(root.name)
-    columns = [column for column in table.columns if column not in NOT_LABELS]
+    columns = label_columns(table)
     found = positives(table, path, columns)
     splits = _splits(table, path)
     modality = modality_of(table)

@@ -27,6 +27,16 @@ from superact.errors import BadInput, BadTable, MissingFile
 NOT_LABELS = frozenset({"image_path", "text_path", "split", "class", "mask_path", "material"})
 
 
+def label_columns(table: pl.DataFrame) -> list[str]:
+    """The label columns of a metadata table."""
+    return [column for column in table.columns if column not in NOT_LABELS]
+
+
+def modality_of(table: pl.DataFrame) -> Literal["image", "text"]:
+    """What the samples of a metadata table are."""
+    return "text" if "text_path" in table.columns else "image"
+
+
 def open_folder(root: Path, image_root: Path | None = None, text_root: Path | None = None) -> Dataset:
     """Open a dataset folder and check it: files exist, paths are unique, splits and labels valid, texts readable.
 
@@ -39,7 +49,7 @@ def open_folder(root: Path, image_root: Path | None = None, text_root: Path | No
     modality = _modality(table, path)
     roots = Roots(root, _mapped(image_root if modality == "image" else text_root))
     samples, files = _samples(table, path, f"{modality}_path", roots)
-    labels = [column for column in table.columns if column not in NOT_LABELS]
+    labels = label_columns(table)
     dataset = Dataset(
         name=dataset_name(root.name),
         slug=slug(dataset_name(root.name)),
@@ -78,7 +88,7 @@ def _modality(table: pl.DataFrame, path: Path) -> Literal["image", "text"]:
         )
     if "split" not in table.columns:
         raise BadInput(what=f"{path} has no column split.", remedy=f"Add it, with one of {', '.join(SPLITS)} a row.")
-    return "image" if has_image else "text"
+    return modality_of(table)
 
 
 def _mapped(root: Path | None) -> Path | None:

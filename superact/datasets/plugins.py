@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from superact.datasets.base import SPLITS, Dataset, Label, slug
-from superact.datasets.folder import NOT_LABELS
+from superact.datasets.folder import label_columns, modality_of
 from superact.datasets.masks import same_shape
 from superact.datasets.published import dataset_name
 from superact.datasets.tables import positives
@@ -126,7 +126,7 @@ def open_plugin(plugin: Plugin, data_root: Path) -> PluginDataset:
         slug=slug(name),
         modality=modality,
         root=Path(str(plugin)),
-        licence=_licence(plugin, source),
+        licence=plugin.licence_of(source),
         labels=[Label(label, "metadata") for label in labels],
         samples=pl.DataFrame(
             {"sample": pl.int_range(table.height, dtype=pl.Int32, eager=True), "path": column, "split": table["split"]}
@@ -137,7 +137,7 @@ def open_plugin(plugin: Plugin, data_root: Path) -> PluginDataset:
         table=table,
         revision=plugin.revision_of(source),
     )
-    if not callable(getattr(source, modality, None)):
+    if plugin.method(source, modality) is None:
         raise plugin.wrong(f"its metadata has a column {modality}_path, and it has no method {modality}")
     return _with_masks(dataset) if modality == "image" else _with_words(dataset)
 
@@ -145,16 +145,6 @@ def open_plugin(plugin: Plugin, data_root: Path) -> PluginDataset:
 def plugin_table(plugin: Plugin, data_root: Path) -> pl.DataFrame:
     """The metadata of a plug-in's dataset, every column String, without looking at any sample. Raises BadInput."""
     return _table(plugin, plugin.call(data_root.absolute()))
-
-
-def modality_of(table: pl.DataFrame) -> Literal["image", "text"]:
-    """What the samples of a metadata table are."""
-    return "text" if "text_path" in table.columns else "image"
-
-
-def label_columns(table: pl.DataFrame) -> list[str]:
-    """The label columns of a metadata table."""
-    return [column for column in table.columns if column not in NOT_LABELS]
 
 
 def _ask(dataset: PluginDataset, method: str, sample: int) -> Any:
@@ -168,6 +158,8 @@ def _mapping(plugin: Plugin, source: Any, method: str, sample: int, labels: froz
         found = getattr(source, method)(sample)
     if not isinstance(found, Mapping):
         raise plugin.wrong(f"{method}({sample}) is a {type(found).__name__}, not a dictionary by label")
+    with plugin.failing(f"gave {method}({sample}) that cannot be read"):
+        found = dict(found)
     unknown = [label for label in found if label not in labels]
     if unknown:
         raise plugin.wrong(f"{method}({sample}) has {unknown[0]!r}, which is no label column of its metadata")
@@ -176,8 +168,7 @@ def _mapping(plugin: Plugin, source: Any, method: str, sample: int, labels: froz
 
 def _table(plugin: Plugin, source: Any) -> pl.DataFrame:
     """The metadata with every column String, as `read_table` would have it from a file. Raises BadInput."""
-    with plugin.failing("failed in metadata"):
-        table = getattr(source, "metadata", None)
+    table = plugin.member(source, "metadata")
     if not isinstance(table, pl.DataFrame):
         raise plugin.wrong(
             f"the metadata of its {type(source).__name__} is a {type(table).__name__}, not a Polars frame"
@@ -220,7 +211,7 @@ def _flags(plugin: Plugin, table: pl.DataFrame, label: str) -> pl.Series:
     values = table[label]
     if values.dtype != pl.Boolean and not values.dtype.is_integer():
         raise plugin.wrong(f"column {label!r} of its metadata is {values.dtype}: a label is a whole number, 0 or 1")
-    numbers = values.cast(pl.Int64)
+    numbers = values.cast(pl.Int64, strict=False)  # what does not fit becomes null, and is none of the two
     wrong = (~numbers.is_in([0, 1]).fill_null(False)).arg_true()
     if len(wrong):
         raise plugin.wrong(
@@ -229,15 +220,8 @@ def _flags(plugin: Plugin, table: pl.DataFrame, label: str) -> pl.Series:
     return numbers.cast(pl.String)
 
 
-def _licence(plugin: Plugin, source: Any) -> str | None:
-    licence = getattr(source, "licence", None)
-    if licence is not None and not isinstance(licence, str):
-        raise plugin.wrong(f"its licence is a {type(licence).__name__}, not a line of text")
-    return licence
-
-
 def _with_masks(dataset: PluginDataset) -> PluginDataset:
-    if not hasattr(dataset.source, "masks"):
+    if dataset.plugin.method(dataset.source, "masks") is None:
         return dataset
     names = [label.name for label in dataset.labels]
     masks = PluginMasks(dataset.plugin, dataset.source, frozenset(names))
@@ -247,7 +231,7 @@ def _with_masks(dataset: PluginDataset) -> PluginDataset:
 def _with_words(dataset: PluginDataset) -> PluginDataset:
     """The dataset with its word labels, every text read once."""
     names = [label.name for label in dataset.labels]
-    labelled = hasattr(dataset.source, "word_labels")
+    labelled = dataset.plugin.method(dataset.source, "word_labels") is not None
     rows: list[tuple[int, str, int]] = []
     for sample in range(dataset.samples.height):
         text = dataset.text(sample)
@@ -265,9 +249,12 @@ def _with_words(dataset: PluginDataset) -> PluginDataset:
 def _words(dataset: PluginDataset, sample: int, n: int, labels: frozenset[str]) -> list[tuple[int, str, int]]:
     found = _mapping(dataset.plugin, dataset.source, "word_labels", sample, labels)
     rows = []
-    for label, positions in found.items():
+    for label, given in found.items():
+        with dataset.plugin.failing(f"gave no positions of {label!r} in word_labels({sample})"):
+            positions = list(given)
         for position in positions:
-            if not isinstance(position, int | np.integer) or not 0 <= position < n:
+            whole = isinstance(position, int | np.integer) and not isinstance(position, bool)
+            if not whole or not 0 <= position < n:
                 raise dataset.plugin.wrong(
                     f"word_labels({sample}) puts {label!r} on word {position!r}, and the text has words 0 to {n - 1}"
                 )

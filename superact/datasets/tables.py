@@ -61,7 +61,7 @@ def positives(table: pl.DataFrame, path: Path, columns: Sequence[str]) -> pl.Dat
     return pl.concat([empty, *parts]).sort("row", "label")
 
 
-def label_columns(table: pl.DataFrame, path: Path, others: Collection[str]) -> list[str]:
+def columns_besides(table: pl.DataFrame, path: Path, others: Collection[str]) -> list[str]:
     """Return the columns of `table` that are not among `others`. Raises BadInput when there are none."""
     labels = [column for column in table.columns if column not in others]
     if not labels:

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from superact.datasets.base import Dataset, row_name
-from superact.datasets.tables import integers, label_columns, positives, read_table
+from superact.datasets.tables import columns_besides, integers, positives, read_table
 from superact.datasets.words import word_spans
 from superact.errors import BadInput, BadTable, WordMismatch
 
@@ -66,7 +66,7 @@ def read_paragraph_file(path: Path, n_samples: int) -> tuple[list[str], pl.DataF
                 problem=f"the paragraph is {found[row]} and its row is that of paragraph {row + 1}",
                 remedy="List the paragraphs in the order of metadata.csv, numbered from 1.",
             )
-    labels = label_columns(table, path, _PARAGRAPH_COLUMNS)
+    labels = columns_besides(table, path, _PARAGRAPH_COLUMNS)
     return labels, positives(table, path, labels).rename({"row": "sample"})
 
 
@@ -89,7 +89,7 @@ def read_word_file(path: Path, n_samples: int) -> WordFile:
         )
     words = pl.DataFrame({"sample": (paragraph - 1).cast(pl.Int32), "text": table["word"].fill_null("")})
     words = words.select("sample", pl.int_range(pl.len(), dtype=pl.Int32).over("sample").alias("word"), "text")
-    labels = label_columns(table, path, _WORD_COLUMNS)
+    labels = columns_besides(table, path, _WORD_COLUMNS)
     found = positives(table, path, labels)
     return WordFile(path, labels, words, _with_words(found, words))
 

@@ -18,9 +18,6 @@ from superact.ingest.job import Job, Shard
 from superact.models import VisionModel
 from superact.models.base import device_name
 
-_SAID = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
-"""What CUDA, MPS, the CPU's allocator and cuBLAS say, in lower case; only CUDA and its kin have an error class for it."""
-
 
 @dataclass
 class Ran:
@@ -73,13 +70,7 @@ def tokens(shard: Shard, job: Job, index: int) -> int:
     """Tokens of a sample as the network reads it, special tokens and prefix included."""
     if isinstance(job.model, VisionModel):
         return job.model.n_prefix + job.model.grid[0] * job.model.grid[1]
-    return len(shard.texts[index])
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(words in said for words in _SAID)
+    return max(1, len(shard.texts[index]))  # a text without a token is padded to one
 
 
 def too_large(shard: Shard, job: Job, index: int, error: RuntimeError) -> NoReturn:

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from superact.errors import NonFinite
 from superact.ingest.ahead import ImagesAhead
-from superact.ingest.batches import Ran, halve, is_out_of_memory, plan_batches, release, too_large
+from superact.ingest.batches import Ran, halve, plan_batches, release, too_large
 from superact.ingest.job import Job, Shard
 from superact.models import TextModel, VisionModel
+from superact.models.base import is_out_of_memory
 
 Wanted = tuple[int, str]
 """A layer and a unit."""

@@ -25,6 +25,15 @@ Identity = dict[str, str | int | float | bool | None]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 AUTOCASTS = ("bfloat16", "float16")
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cublas_status_alloc_failed",
+    "cublas_status_not_initialized",
+    "cudnn_status_alloc_failed",
+)
+"""What CUDA, MPS, the CPU's allocator, cuBLAS (whose handle needs room as well) and cuDNN say, in lower case; only CUDA and
+its kin have an error class for it."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +219,14 @@ def check_autocast(autocast: str | None, dtype: str, device: torch.device) -> No
 def device_name(device: torch.device) -> str:
     """The device in words, as recorded in the provenance."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, torch.OutOfMemoryError) or any(words in said for words in _NO_MEMORY)
+    )
 
 
 def digest(settings: Mapping[str, Any]) -> str:

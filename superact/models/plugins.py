@@ -1,7 +1,8 @@
 """A model that a plug-in brings (`superact.models.protocol`), as a `TextModel` or `VisionModel` like any other.
 
 What it returns is checked when it is loaded, on one small batch: shapes, and for texts that padding changes nothing. Shapes are
-looked at in every batch. What is wrong is a BadInput that names the plug-in.
+looked at in every batch. What is wrong is a BadInput that names the plug-in; only memory that runs out stays what it is, for
+the caller to deal with.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from superact.errors import BadInput
-from superact.models.base import DTYPES, Identity, Model, Source, slug_of
+from superact.models.base import DTYPES, Identity, Model, Source, is_out_of_memory, slug_of
 from superact.models.registry import LOCAL_MODELS
 from superact.models.text import TextModel, TokenizedText
 from superact.models.towers import check_modality
@@ -69,8 +70,10 @@ def load_plugin(
     given = {name: value for name, value in options.items() if value != DEFAULTS[name]}
     _check_options(plugin, given)
     network = plugin.call(device=device, dtype=DTYPES[dtype], **given)
-    kinds = [kind for method, kind in (("tokenize", "text"), ("pixels", "image")) if hasattr(network, method)]
-    if len(kinds) != 1 or not callable(getattr(network, "forward", None)):
+    kinds = [
+        kind for name, kind in (("tokenize", "text"), ("pixels", "image")) if plugin.method(network, name) is not None
+    ]
+    if len(kinds) != 1 or plugin.method(network, "forward") is None:
         raise plugin.wrong(
             f"its {type(network).__name__} needs a method forward, and one of tokenize (texts) and pixels (images)"
         )
@@ -84,13 +87,12 @@ def load_plugin(
 
 
 def _source(plugin: Plugin, network: Any, autocast: str | None, device_map: Any) -> Source:
-    licence = getattr(network, "licence", None)
     return Source(
         ref=plugin.value,
         display=plugin.name,
         slug=slug_of(plugin.name),
         origin=str(plugin),
-        licence=licence if isinstance(licence, str) else None,
+        licence=plugin.licence_of(network),
         revision=plugin.revision_of(network),
         device_map=None if device_map is None else str(device_map),
         autocast=autocast,
@@ -127,13 +129,20 @@ class _PluginModel(Model):
         device: torch.device,
         dtype: str,
         given: Mapping[str, Any],
+        tokens: int | None = None,
     ) -> None:
         # What identity and `superact models describe` read of a transformers configuration.
         config = SimpleNamespace(model_type=plugin.value, _attn_implementation=given.get("attention"))
         Model.__init__(self, source, SimpleNamespace(config=config), device, dtype)  # type: ignore[arg-type]
         self.network = network
-        self._plugin = plugin
-        self._states = _States(plugin, network)  # type: ignore[assignment]
+        self._plugin, self._given = plugin, given
+        self._states = _States(plugin, network, tokens)  # type: ignore[assignment]
+
+    @property
+    def identity(self) -> Identity:
+        """As of any model, with the revision that the user asked for, where one was."""
+        asked = self._given.get("revision")
+        return {**super().identity, **({} if asked is None else {"revision_asked": str(asked)})}
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -163,7 +172,8 @@ class PluginTextModel(_PluginModel, TextModel):
     ) -> None:
         self._take(plugin, network, source, device, dtype, given)
         self.special_tokens = given.get("special_tokens", "auto")
-        self.max_tokens = _whole(plugin, network, "max_tokens") if hasattr(network, "max_tokens") else None
+        unlimited = plugin.member(network, "max_tokens") is None
+        self.max_tokens = None if unlimited else plugin.whole(network, "max_tokens")
         self._check_padding()
 
     def tokenize(self, text: str) -> TokenizedText:
@@ -171,18 +181,24 @@ class PluginTextModel(_PluginModel, TextModel):
         found = self._ask("tokenize", text)
         if not isinstance(found, TokenizedText):
             raise self._plugin.wrong(f"tokenize gives a {type(found).__name__}, not a TokenizedText")
-        ids, start, end = (np.asarray(values, np.int32) for values in (found.ids, found.char_start, found.char_end))
-        content = np.asarray(found.is_content, bool)
-        if {values.shape for values in (ids, start, end, content)} != {(len(found.pieces),)}:
+        with self._plugin.failing("gives from tokenize what are no arrays"):
+            ids, start, end = (np.asarray(values) for values in (found.ids, found.char_start, found.char_end))
+            content, pieces = np.asarray(found.is_content, bool), list(found.pieces)
+        if {values.shape for values in (ids, start, end, content)} != {(len(pieces),)}:
             raise self._plugin.wrong("the parts of what tokenize gives have different lengths")
-        if ((start < 0) | (start > end) | (end > len(text))).any() or (ids < 0).any():
+        strange = [values.dtype for values in (ids, start, end) if len(values) and values.dtype.kind not in "iu"]
+        if strange:
+            raise self._plugin.wrong(f"tokenize gives ids or offsets that are {strange[0]}, not whole numbers")
+        # Looked at before they are narrowed, which would wrap them around.
+        if ((start < 0) | (start > end) | (end > len(text)) | (ids < 0) | (ids >= 2**31)).any():
             raise self._plugin.wrong(f"tokenize gives ids or offsets that are not of the text {text[:40]!r}")
         if self.max_tokens is not None and len(ids) > self.max_tokens:
             raise BadInput(
                 what=f"A text has {len(ids)} tokens, and {self.name} takes at most {self.max_tokens}.",
                 remedy="Shorten the text, or split it into several samples.",
             )
-        return TokenizedText(ids, start, end, list(found.pieces), content)
+        ids, start, end = (values.astype(np.int32) for values in (ids, start, end))
+        return TokenizedText(ids, start, end, pieces, content)
 
     def _pad_id(self) -> int:
         return 0
@@ -224,21 +240,19 @@ class PluginVisionModel(_PluginModel, VisionModel):
         given: Mapping[str, Any],
         geometry: str | None,
     ) -> None:
-        self._take(plugin, network, source, device, dtype, given)
-        self.input_size, self.patch = _whole(plugin, network, "input_size"), _whole(plugin, network, "patch")
+        self.input_size, self.patch = plugin.whole(network, "input_size"), plugin.whole(network, "patch")
         if self.input_size % self.patch:
             raise plugin.wrong(f"its input_size {self.input_size} is no multiple of its patch {self.patch}")
         if given.get("input_size") not in (None, self.input_size):
             raise plugin.wrong(f"an input_size of {given['input_size']} is asked for, and it has {self.input_size}")
-        self.geometry = str(geometry or getattr(network, "geometry", "squash"))
-        if self.geometry not in GEOMETRIES:
-            raise BadInput(what=f"{self.geometry!r} is not a geometry.", remedy=f"Use one of {', '.join(GEOMETRIES)}.")
+        self.geometry = _geometry(plugin, network, geometry)
         side = self.input_size // self.patch
         self.grid = (side, side)
-        self.resample = int(getattr(network, "resample", 3))
-        self.n_prefix = int(getattr(network, "n_prefix", 0))
+        self.resample = _resample(plugin, network)
+        self.n_prefix = plugin.whole(network, "n_prefix", least=0, default=0)
         self.cls_index = 0 if self.n_prefix else None
         self._extra = {}
+        self._take(plugin, network, source, device, dtype, given, self.n_prefix + side * side)
         self._check_shapes()
 
     def pixels(self, image: Image) -> np.ndarray:
@@ -259,52 +273,64 @@ class PluginVisionModel(_PluginModel, VisionModel):
         }
 
     def _check_shapes(self) -> None:
+        """Every layer once, before anything is read of a dataset."""
         from PIL import Image
 
         pixels = self.pixels(Image.new("RGB", (self.input_size, self.input_size), (120, 120, 120)))
-        found = self._probe(self._inputs(torch.from_numpy(pixels[None])))[0].shape[1]
-        patches = self.grid[0] * self.grid[1]
-        if found != self.n_prefix + patches:
-            raise self._plugin.wrong(
-                f"forward gives {found} tokens, and {self.n_prefix} before {patches} patches are {self.n_prefix + patches}"
-            )
+        self._probe(self._inputs(torch.from_numpy(pixels[None])))
 
 
 class _States:
-    """The hidden states of a plug-in's network: in place of `superact.models.hidden_states.HiddenStates`."""
+    """The hidden states of a plug-in's network: in place of `superact.models.hidden_states.HiddenStates`.
 
-    def __init__(self, plugin: Plugin, network: Any) -> None:
-        self._plugin, self._network = plugin, network
-        self.n_blocks, self.width = _whole(plugin, network, "n_blocks"), _whole(plugin, network, "width")
-        self.last_is_normed = bool(getattr(network, "last_is_normed", False))
+    `tokens`: prefix and patches of an image; None for texts, whose batches say it.
+    """
+
+    def __init__(self, plugin: Plugin, network: Any, tokens: int | None) -> None:
+        self._plugin, self._network, self._tokens = plugin, network, tokens
+        self.n_blocks, self.width = plugin.whole(network, "n_blocks"), plugin.whole(network, "width")
+        self.last_is_normed = plugin.member(network, "last_is_normed", False)
+        if not isinstance(self.last_is_normed, bool):
+            raise plugin.wrong(f"its last_is_normed is {self.last_is_normed!r}, neither True nor False")
 
     def __call__(self, inputs: Mapping[str, Any], layers: Sequence[int]) -> dict[int, Tensor]:
-        """As HiddenStates. What `forward` raises stays as it is: memory that runs out is for the caller to deal with."""
+        """As HiddenStates. Raises BadInput for what `forward` raises, but for memory that runs out."""
         wanted = sorted(set(layers))
         if not wanted:
             return {}
-        with torch.no_grad():
+        with torch.no_grad(), self._plugin.failing("failed in forward", unless=is_out_of_memory):
             found = self._network.forward(dict(inputs), wanted)
-        first = inputs["input_ids"] if "input_ids" in inputs else inputs["pixel_values"]
-        tokens = first.shape[1] if "input_ids" in inputs else None
-        for layer in wanted:
-            state = found.get(layer) if isinstance(found, Mapping) else None
+            states: dict[int, Any] = {
+                layer: found.get(layer) if isinstance(found, Mapping) else None for layer in wanted
+            }
+        first = inputs["input_ids"] if self._tokens is None else inputs["pixel_values"]
+        expected = [len(first), self._tokens or first.shape[1], self.width]
+        for layer, state in states.items():
             if not isinstance(state, Tensor) or not state.is_floating_point():
                 raise self._plugin.wrong(f"forward gives no tensor for layer {layer}, only {_said(found)}")
-            shape, expected = list(state.shape), f"[{len(first)}, {tokens or 'tokens'}, {self.width}]"
-            right = state.ndim == 3 and shape[0] == len(first) and shape[2] == self.width and tokens in (None, shape[1])
-            if not right:
-                raise self._plugin.wrong(f"forward gives layer {layer} as {shape}, not {expected}")
-        return {layer: found[layer] for layer in wanted}
+            if list(state.shape) != expected:
+                counted = "" if self._tokens is None else f": its n_prefix and the patches are {self._tokens} tokens"
+                raise self._plugin.wrong(f"forward gives layer {layer} as {list(state.shape)}, not {expected}{counted}")
+        return states
 
 
 def _said(found: Any) -> str:
     return f"the layers {list(found)}" if isinstance(found, Mapping) else f"a {type(found).__name__}"
 
 
-def _whole(plugin: Plugin, network: Any, name: str) -> int:
-    """A positive whole number that the network states."""
-    value = getattr(network, name, None)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise plugin.wrong(f"its {name} is {value!r}, not a whole number above 0")
+def _resample(plugin: Plugin, network: Any) -> int:
+    from PIL.Image import Resampling
+
+    value = plugin.whole(network, "resample", least=0, default=Resampling.BICUBIC)
+    if value not in list(Resampling):
+        raise plugin.wrong(f"its resample is {value}, which is no filter of Pillow")
     return value
+
+
+def _geometry(plugin: Plugin, network: Any, asked: str | None) -> str:
+    found: Any = plugin.member(network, "geometry", "squash") if asked is None else asked
+    if found in GEOMETRIES:
+        return str(found)
+    if asked is None:
+        raise plugin.wrong(f"its geometry is {found!r}, not one of {', '.join(GEOMETRIES)}")
+    raise BadInput(what=f"{asked!r} is not a geometry.", remedy=f"Use one of {', '.join(GEOMETRIES)}.")
