@@ -118,3 +118,10 @@ class NotEnoughMemory(SuperactError):
     them with --device-map auto, use --device cpu, or shorten the sample."""
 
     exit_code = 7
+
+
+class ServerFailed(SuperactError):
+    """{url} gave no answer to {about}: {reason}. What was answered before is kept: run the same command again to go on, with a
+    longer --retry-for where the server needs more time."""
+
+    exit_code = 8

@@ -18,7 +18,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGINT or SIGPIPE ended."""
 
-_EXTRAS = frozenset({"torch", "transformers", "safetensors", "sklearn", "PIL"})
+_EXTRAS = frozenset({"torch", "transformers", "safetensors", "sklearn", "PIL", "httpx2", "tenacity"})
 
 
 class Commands(TyperGroup):

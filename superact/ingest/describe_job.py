@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from superact.datasets.padding import check_padding
 from superact.datasets.words import first_word, token_labels, tokens_to_words
-from superact.ingest.describe import arrow, write_labels, write_small, write_token_labels
-from superact.ingest.identity import base, by_label
+from superact.ingest.describe import arrow, write_small, write_token_labels
+from superact.ingest.describe_dataset import describe_dataset
+from superact.ingest.identity import base
 from superact.ingest.job import Job, Shard
 from superact.store import Run
 from superact.store.identity import hash_of
-
-SAMPLES_PER_FILE = 16 * 1024
 
 Array = np.ndarray[Any, Any]
 
@@ -26,30 +24,9 @@ def describe_job(run: Run, job: Job) -> None:
     dataset = job.dataset
     if dataset.modality == "image":
         check_padding(dataset, job.geometry, job.sizes)
-    identity = job.samples_identity()
-    # Another dataset or model whose display name has the same slug is refused by its name.
-    labelled = {**identity, "name": dataset.name, **by_label({label.name: label.source for label in dataset.labels})}
-    facts = {
-        "name": [dataset.name],
-        "source": [dataset.root.name],
-        "modality": [dataset.modality],
-        "licence": [dataset.licence],
-        "digest": [dataset.digest()],
-    }
-    write_small(run, "datasets", labelled, arrow("datasets", **facts), dataset=dataset.slug)
+    sizes = job.sizes if dataset.modality == "image" else {}
+    describe_dataset(run, dataset, job.samples_identity(), job.samples, sizes)
     _describe_model(run, job)
-    samples = run.partition("samples", identity, dataset=dataset.slug)
-    for number, start in enumerate(range(0, len(job.samples), SAMPLES_PER_FILE)):
-        if not samples.current and number not in samples.done:
-            samples.write(number, [_samples(job, job.samples[start : start + SAMPLES_PER_FILE])])
-    labels = pl.DataFrame(
-        {
-            "label": [label.name for label in dataset.labels],
-            "source": [label.source for label in dataset.labels],
-            "evaluated": [label.evaluated for label in dataset.labels],
-        }
-    )
-    write_labels(run, "extract", dataset.slug, labels, dataset.sample_labels)
     _describe_tokens(run, job)
 
 
@@ -68,23 +45,6 @@ def _describe_model(run: Run, job: Job) -> None:
     own = {"model:model": model.slug, "model:revision": model.identity["revision"]}
     identity = {**base("extract"), "name": model.name, **own}
     write_small(run, "models", identity, arrow("models", **about), model=model.slug)
-
-
-def _samples(job: Job, chosen: list[int]) -> pa.Table:
-    dataset = job.dataset
-    rows = dataset.samples[chosen]
-    columns: dict[str, Any] = {
-        "sample": rows["sample"].to_numpy(),
-        "path": rows["path"].to_list(),
-        "split": rows["split"].to_list(),
-        "modality": [dataset.modality] * len(rows),
-    }
-    if dataset.modality == "text":
-        columns["text"] = [dataset.text(sample) for sample in chosen]
-    else:
-        columns["width"] = [job.sizes[sample][0] for sample in chosen]
-        columns["height"] = [job.sizes[sample][1] for sample in chosen]
-    return arrow("samples", **columns)
 
 
 def _describe_tokens(run: Run, job: Job) -> None:

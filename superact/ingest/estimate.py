@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from superact.cache import cache_path
-from superact.ingest.describe_job import SAMPLES_PER_FILE
+from superact.ingest.describe_dataset import SAMPLES_PER_FILE
 from superact.ingest.extract import EMBEDDING_RATIO
 from superact.ingest.forward import Wanted, run_forward
 from superact.ingest.job import Job, Shard

@@ -17,7 +17,8 @@ import polars as pl
 from superact.datasets.base import Dataset, row_name
 from superact.datasets.geometry import Geometry
 from superact.errors import BadInput
-from superact.ingest.identity import base, digest
+from superact.ingest.describe_dataset import image_sizes, samples_identity, splits_digest
+from superact.ingest.identity import base
 from superact.models import TextModel, TokenizedText, VisionModel
 from superact.store.identity import Identity
 
@@ -147,14 +148,7 @@ class Job:
     @cached_property
     def sizes(self) -> dict[int, tuple[int, int]]:
         """(width, height) of every image. Errors: UnreadableFile."""
-        from PIL import Image
-
-        found = {}
-        for sample in self.samples:
-            with self.dataset.open_image(sample) as image:
-                assert isinstance(image, Image.Image)
-                found[sample] = image.size
-        return found
+        return image_sizes(self.dataset, self.samples)
 
     @cached_property
     def sources(self) -> str:
@@ -169,11 +163,11 @@ class Job:
     @property
     def splits(self) -> str:
         """Digest of the split column."""
-        return digest("\n".join(self.dataset.samples["split"]))
+        return splits_digest(self.dataset)
 
     def samples_identity(self) -> Identity:
         """What determines the samples table: the sources and their splits."""
-        return {**base("extract"), "sources": self.sources, "splits": self.splits}
+        return samples_identity(self.sources, self.splits)
 
     def model_identity(self) -> Identity:
         """What determines the tokens and hidden states of this dataset under this model."""

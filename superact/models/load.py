@@ -86,14 +86,14 @@ def load_model(
             trust_remote_code=trust_remote_code,
         )
     path, display, is_local = resolve(ref)
-    _check_device_map(device, device_map, display)
-    with offline() if is_local else nullcontext(), quiet(), _named_errors(display):
+    check_device_map(device, device_map, display)
+    with offline() if is_local else nullcontext(), quiet(), named_errors(display):
         hub: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": is_local}
         if not is_local:
             hub["revision"] = hub_commit(path, revision)
         config = AutoConfig.from_pretrained(path, **hub)
         tower = choose_tower(config, modality, display)
-        source = _source(os.fspath(ref), path, display, is_local, hub)
+        source = source_of(os.fspath(ref), path, display, is_local, hub)
         source = replace(
             source, display=source.display + tower.title, slug=source.slug + tower.suffix, autocast=autocast
         )
@@ -101,8 +101,8 @@ def load_model(
         if device_map is None:
             network = network.to(chosen)
         else:
-            chosen = _input_device(network)
-            source = replace(source, device_map=_spread(network))
+            chosen = input_device(network)
+            source = replace(source, device_map=spread(network))
         is_vision = getattr(network, "main_input_name", None) == "pixel_values" or tower.modality == "image"
         check_modality("image" if is_vision else "text", modality, display)
         if is_vision:
@@ -113,7 +113,8 @@ def load_model(
         return TextModel(source, network, chosen, dtype, special_tokens=special_tokens)
 
 
-def _check_device_map(device: str, device_map: Any, display: str) -> None:
+def check_device_map(device: str, device_map: Any, display: str) -> None:
+    """Raise BadInput for a device beside a device map, ModelUnavailable for a device map without accelerate."""
     if device_map is None:
         return
     if device != "auto":
@@ -126,19 +127,20 @@ def _check_device_map(device: str, device_map: Any, display: str) -> None:
         )
 
 
-def _input_device(network: nn.Module) -> torch.device:
+def input_device(network: nn.Module) -> torch.device:
     """Where the first weights that are in memory lie; accelerate brings inputs from there to where they are needed."""
     devices = (parameter.device for parameter in network.parameters())
     return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
 
 
-def _spread(network: Any) -> str:
+def spread(network: Any) -> str:
     """Which parts went where, as JSON."""
-    placed = getattr(network, "hf_device_map", None) or {"": _input_device(network)}
+    placed = getattr(network, "hf_device_map", None) or {"": input_device(network)}
     return json.dumps({part: str(device) for part, device in placed.items()}, sort_keys=True)
 
 
-def _source(ref: str, path: str, display: str, is_local: bool, hub: dict[str, Any]) -> Source:
+def source_of(ref: str, path: str, display: str, is_local: bool, hub: dict[str, Any]) -> Source:
+    """Names, origin, licence and revision of what `resolve` found for a reference."""
     if not is_local:
         return Source(path, display, slug_of(path), f"hub:{path}", None, hub["revision"], hub)
     folder = Path(path)
@@ -169,7 +171,7 @@ def _load_network(source: Source, config: Any, tower: Tower, dtype: str, attenti
 
 
 @contextmanager
-def _named_errors(display: str) -> Iterator[None]:
+def named_errors(display: str) -> Iterator[None]:
     """Whatever transformers raises on a bad folder or an unreachable hub, as ModelUnavailable with its first line."""
     try:
         yield

@@ -9,6 +9,6 @@ CREATE TABLE models (
     modality VARCHAR NOT NULL, -- text or image
     licence  VARCHAR,          -- licence note, NULL when none is known
     revision VARCHAR,          -- hub commit, or sha256 of the weights
-    blocks   INTEGER,          -- transformer blocks executed, T; layers run from 0 to T
-    width    INTEGER NOT NULL  -- d, the width of a hidden state
+    blocks   INTEGER,          -- transformer blocks executed, T; layers run from 0 to T; NULL for a model behind a server
+    width    INTEGER           -- d, the width of a hidden state; NULL for a model behind a server
 );

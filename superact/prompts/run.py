@@ -1,0 +1,214 @@
+"""Stage prompt: a dataset and a chat model in, table `prompt_answers` out.
+
+Answers are kept as they come: after every batch its replies are a line in staging, on disk before the next one is asked, so
+that a kill loses one batch at most. The table is written when all is answered, one file of rows in (sample, label) order,
+whatever the batches were.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from superact.datasets.base import Dataset
+from superact.errors import BadInput
+from superact.ingest.describe import frame_rows
+from superact.prompts.backends.base import Backend
+from superact.prompts.describe import describe
+from superact.prompts.parse import parse_answer
+from superact.prompts.plan import Plan, answers_identity, covers
+from superact.prompts.questions import Asker, Question, questions
+from superact.prompts.templates import read_wording
+from superact.store import Run, Warehouse
+from superact.store.identity import Identity
+from superact.store.manifest import Published
+from superact.store.staging import StagedPartition, staged_identity, staging_directory
+
+Progress = Callable[[str, int, int], None]
+Row = tuple[str, str, str | None]
+"""answer, reply, localisation reply"""
+
+BATCH = 64
+_ROWS_PER_FILE = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a run came to: questions answered in all, asked by this run, and the answers by kind."""
+
+    questions: int
+    asked: int
+    yes: int
+    no: int
+    unparsed: int
+
+    @property
+    def parse_rate(self) -> float:
+        """Share of the answers that are yes or no; 1 when there are none."""
+        return (self.yes + self.no) / self.questions if self.questions else 1.0
+
+    @property
+    def yes_share(self) -> float:
+        """Share of yes among the answers that are yes or no; 0 when there are none."""
+        parsed = self.yes + self.no
+        return self.yes / parsed if parsed else 0.0
+
+
+def prompt(
+    warehouse: Warehouse,
+    dataset: Dataset,
+    backend: Backend,
+    plan: Plan,
+    *,
+    templates: Path | None = None,
+    batch: int = BATCH,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Answered:
+    """Ask a model every question of a plan, and publish the answers; what was answered before is not asked again.
+
+    With `replace` everything is. `progress` is called with the counts so far, questions answered, and all questions.
+    Errors: BadInput (a plan without a question), IdentityMismatch (answers under other settings), ServerFailed, UnreadableFile.
+    """
+    asked = questions(dataset, plan.labels, plan.splits, plan.sample_limit)
+    if not asked:
+        raise BadInput(
+            what=f"{dataset.name} has no sample in split {', '.join(plan.splits)}, or no label to ask about.",
+            remedy="Name another split, or choose the evaluated labels with --labels.",
+        )
+    wording = read_wording(dataset.modality, templates)
+    samples = describe(warehouse, dataset, backend.model)
+    listed = sorted((label.name for label in dataset.labels if label.evaluated), key=str.encode)
+    identity = answers_identity(samples, listed, wording, plan, backend.identity)
+    keys: dict[str, str | int] = {"dataset": dataset.slug, "model": backend.model.slug}
+    with warehouse.run("prompt", replace=replace) as run:
+        published = run.state.get("prompt_answers", **keys)
+        known: dict[Question, Row] = {}
+        if published is not None and not replace:
+            same_parser = published.identity.get("parser") == identity["parser"]
+            if covers(published.identity, identity) and same_parser:
+                there = _rows(warehouse, published)
+                return _result({question: there[question] for question in asked}, 0)
+            known = _take_over(run, published, identity)
+        staged = run.partition("prompt_answers", identity, **keys)
+        asker = Asker(dataset, listed, wording)
+        rows, fresh = _ask(run, staged, backend, asker, plan.localize, asked, known, batch, progress)
+        _write(staged, rows)
+        if published is not None and replace:
+            # What was mapped from the answers that go.
+            run.removed = [p.partition for p in run.state.select("prompt_tokens", **keys)]
+        run.provenance = {**backend.provenance, "batch": batch, "asked": fresh, "questions": len(asked)}
+        run.publish()
+    return _result(rows, fresh)
+
+
+def _take_over(run: Run, published: Published, identity: Identity) -> dict[Question, Row]:
+    """The published answers, where this run asks for them and more: its partition then stands in for the published one.
+
+    Their replies are read again, so that a newer parser needs no model.
+    """
+    if not covers(identity, published.identity):
+        return {}
+    begun = staged_identity(staging_directory(run.warehouse.root, published.partition))
+    run.replace = begun is None or begun == identity
+    rows = _rows(run.warehouse, published)
+    return {question: (parse_answer(reply), reply, where) for question, (_, reply, where) in rows.items()}
+
+
+def _ask(
+    run: Run,
+    staged: StagedPartition,
+    backend: Backend,
+    asker: Asker,
+    localize: bool,
+    asked: list[Question],
+    known: dict[Question, Row],
+    batch: int,
+    progress: Progress | None,
+) -> tuple[dict[Question, Row], int]:
+    """Every row, and how many questions this run put to the model: what is noted in staging is not asked again."""
+    rows = {
+        asked[note["first"] + i]: tuple(row) for note in staged.notes.values() for i, row in enumerate(note["rows"])
+    }
+    counts = Counter(row[0] for row in rows.values())
+    todo = [(i, question) for i, question in enumerate(asked) if question not in rows]
+    fresh = 0
+    if todo:
+        backend.start()
+    number = max(staged.notes, default=-1) + 1
+    for chosen in _runs(todo, batch):
+        if progress:
+            progress(_told(asker.dataset.name, counts), len(rows), len(asked))
+        group = [question for _, question in chosen]
+        found = _answers(backend, asker, localize, group, known)
+        fresh += sum(question not in known for question in group)
+        staged.remember(number, {"first": chosen[0][0], "rows": found})
+        run.drain()  # on disk before the next question is asked
+        rows.update(zip(group, found, strict=True))
+        counts.update(row[0] for row in found)
+        number += 1
+    if progress:
+        progress(_told(asker.dataset.name, counts), len(rows), len(asked))
+    return {question: rows[question] for question in asked}, fresh
+
+
+def _runs(todo: list[tuple[int, Question]], most: int) -> Iterator[list[tuple[int, Question]]]:
+    """Cut numbered questions into batches of consecutive numbers."""
+    start = 0
+    for i in range(1, len(todo) + 1):
+        if i == len(todo) or i - start == most or todo[i][0] != todo[i - 1][0] + 1:
+            yield todo[start:i]
+            start = i
+
+
+def _answers(
+    backend: Backend, asker: Asker, localize: bool, group: list[Question], known: dict[Question, Row]
+) -> list[Row]:
+    """The rows of a batch: whether, and for those answered yes where."""
+    new = [question for question in group if question not in known]
+    replies = dict(zip(new, backend.answer([asker.request("detect", q) for q in new]) if new else [], strict=True))
+    rows = {q: known[q] if q in known else (parse_answer(replies[q]), replies[q], None) for q in group}
+    if localize:
+        where = [q for q, (answer, _, place) in rows.items() if answer == "yes" and place is None]
+        places = backend.answer([asker.request("localize", q) for q in where]) if where else []
+        for question, place in zip(where, places, strict=True):
+            rows[question] = (*rows[question][:2], place)
+    return [rows[question] for question in group]
+
+
+def _told(name: str, counts: Counter[str]) -> str:
+    return f"prompt {name}: {counts['yes']:,} yes, {counts['no']:,} no, {counts['unparsed']:,} unparsed"
+
+
+def _write(staged: StagedPartition, rows: dict[Question, Row]) -> None:
+    """The table, in files of rows in (sample, label) order."""
+    columns: dict[str, list[Any]] = {
+        "sample": [question.sample for question in rows],
+        "label": [question.label for question in rows],
+    }
+    for i, name in enumerate(("answer", "reply", "localization_reply")):
+        columns[name] = [row[i] for row in rows.values()]
+    frame = pl.DataFrame(columns, schema_overrides={"sample": pl.Int32, "localization_reply": pl.String})
+    staged.meta["answers"] = dict(sorted(Counter(columns["answer"]).items()))
+    for number, part in enumerate(frame.iter_slices(_ROWS_PER_FILE)):
+        staged.write(number, [frame_rows("prompt_answers", part)])
+
+
+def published_rows(warehouse: Warehouse, published: Published) -> pl.DataFrame:
+    """The rows of a published partition."""
+    paths = [warehouse.root / file.path for file in published.files]
+    return pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in paths])
+
+
+def _rows(warehouse: Warehouse, published: Published) -> dict[Question, Row]:
+    return {Question(row[0], row[1]): row[2:] for row in published_rows(warehouse, published).iter_rows()}
+
+
+def _result(rows: dict[Question, Row], asked: int) -> Answered:
+    counts = Counter(row[0] for row in rows.values())
+    return Answered(len(rows), asked, counts["yes"], counts["no"], counts["unparsed"])
