@@ -10,7 +10,7 @@ import numpy as np
 from superact.schemas import FORMAT
 from superact.store.identity import EXTENSIBLE, Identity
 
-STEP_VERSION = {"import": 1, "extract": 1, "learn": 1, "score": 1}
+STEP_VERSION = {"import": 1, "extract": 1, "learn": 1, "score": 1, "encode": 1}
 """Raised when a step's results change; not the release number."""
 
 

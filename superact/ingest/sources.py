@@ -20,12 +20,12 @@ Block = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], torch.Tensor]
 READ_ROWS = 16 * 1024
 
 
-def stored_blocks(warehouse: Warehouse, embeddings: Published) -> Iterator[Block]:
-    """The rows of an embeddings partition, file by file, in blocks of at most READ_ROWS."""
+def stored_blocks(warehouse: Warehouse, embeddings: Published, size: int = READ_ROWS) -> Iterator[Block]:
+    """The rows of an embeddings partition, file by file, in blocks of at most `size`."""
     width = embeddings.meta["width"]
     for file in embeddings.files:
         with streamed(warehouse.root / file.path) as reader:
-            for batch in reader.iter_batches(READ_ROWS):
+            for batch in reader.iter_batches(size):
                 rows = torch.from_numpy(np.array(batch.column("embedding").flatten())).reshape(batch.num_rows, width)
                 yield batch.column("sample").to_numpy(), batch.column("token").to_numpy(), rows
 

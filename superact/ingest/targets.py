@@ -175,11 +175,17 @@ def supervised(warehouse: Warehouse, state: State, concepts: Published) -> bool:
     return bool(frame(warehouse, published, ["supervised"])["supervised"].item())
 
 
+def encoded(warehouse: Warehouse, state: State, concepts: Published) -> bool:
+    """True for the features of an autoencoder, which `superact sae encode` has scored: neither score nor eval do it again."""
+    published = needed(warehouse, state, "score", "concept_sets", **dict(concepts.partition.keys))
+    return bool(frame(warehouse, published, ["score"])["score"].item() == "activation")
+
+
 def left_to_eval(warehouse: Warehouse, keep: str = "selected", **wanted: Any) -> list[str]:
     """Names of the concept sets that match and that `score` leaves to eval: the unsupervised ones, unless all are kept."""
     state = warehouse.state()
     found = state.select("concepts", **wanted) if keep == "selected" else []
-    unsupervised = (p for p in found if not supervised(warehouse, state, p))
+    unsupervised = (p for p in found if not supervised(warehouse, state, p) and not encoded(warehouse, state, p))
     return sorted({str(dict(concepts.partition.keys)["concept_set"]) for concepts in unsupervised})
 
 
@@ -190,7 +196,7 @@ def waiting_for_eval(warehouse: Warehouse, **wanted: Any) -> list[str]:
     for concepts in state.select("concepts", **wanted):
         keys = dict(concepts.partition.keys)
         scored = state.get("activations", **keys) or state.get("selection", **keys)
-        if scored is None and not supervised(warehouse, state, concepts):
+        if scored is None and not supervised(warehouse, state, concepts) and not encoded(warehouse, state, concepts):
             found.add(str(keys["concept_set"]))
     return sorted(found)
 
@@ -206,7 +212,7 @@ def targets(
     matching = state.select("concepts", **wanted)
     groups: dict[tuple[Any, ...], list[Published]] = {}
     for concepts in matching:
-        if keep == "all" or supervised(warehouse, state, concepts):
+        if (keep == "all" or supervised(warehouse, state, concepts)) and not encoded(warehouse, state, concepts):
             keys = dict(concepts.partition.keys)
             groups.setdefault((keys["dataset"], keys["model"], keys["layer"], keys["unit"]), []).append(concepts)
     if not matching:
