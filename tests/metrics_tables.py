@@ -28,10 +28,10 @@ from oracles import World
 from superact.metrics.detect import detect
 from superact.metrics.distributions import distribute_layer
 from superact.metrics.evaluation import Evaluation
+from superact.metrics.layer import DISTRIBUTIONS, LOCALIZATION, Layer, Protocol
 from superact.metrics.layers import hold_choices
 from superact.metrics.localize import localize_layer
 from superact.metrics.partition import add, batches, hold, hold_query, query
-from superact.metrics.plan import DISTRIBUTIONS, LOCALIZATION, Layer, Protocol
 from superact.schemas import tables
 from superact.store import Run, Warehouse
 from superact.store.rows import from_columns
@@ -196,9 +196,8 @@ def run_tokens(
     parts = {table: HeldPart(connection, table) for table in wanted}
     with tempfile.TemporaryDirectory() as folder:
         sources = write_embeddings(Path(folder), world, files)
-        layer = Layer(
-            KEYS, sources, "avg", world.measure, world.supervised, False, None, {key: {} for key in wanted}, parts
-        )  # type: ignore[arg-type]
+        identities = {key: {} for key in wanted}
+        layer = Layer(KEYS, sources, "avg", world.measure, world.supervised, "activations", None, identities, parts)  # type: ignore[arg-type]
         localize_layer(evaluation, layer)
         distribute_layer(evaluation, layer)
     return {"localization_scores": [], **sorted_rows(connection, *wanted)}

@@ -117,7 +117,7 @@ def sample_scores(world: World) -> dict[tuple[str, int, str], np.float32 | None]
 
 
 def _pool(world: World, detector: str, label: str, concept: str, rolled: dict) -> tuple[list[np.float32], bool]:
-    """Calibration values, and whether the weak rule gave them."""
+    """Calibration values, and whether the weak rule gave them. Of activations of a sparse autoencoder, those above 0."""
     cal = set(world.split("cal"))
     carrying = [sample for sample, name in world.sample_labels if name == label and sample in cal]
     inside = [
@@ -127,10 +127,11 @@ def _pool(world: World, detector: str, label: str, concept: str, rolled: dict) -
     ]
     weak = world.unit == "token" and all(name != label for _, _, name in world.token_labels)
     if detector == "superactivator" and not weak:
-        return [world.scores[concept, sample, token] for sample, token in inside], weak
-    chosen = carrying if weak or world.unit == "cls" else {sample for sample, _ in inside}
-    values = [rolled[concept, sample, AGGREGATES[world.unit][detector]] for sample in chosen]
-    return [value for value in values if value is not None], weak
+        values = [world.scores[concept, sample, token] for sample, token in inside]
+    else:
+        chosen = carrying if weak or world.unit == "cls" else {sample for sample, _ in inside}
+        values = [rolled[concept, sample, AGGREGATES[world.unit][detector]] for sample in chosen]
+    return [v for v in values if v is not None and (v > 0 or world.measure != "activation")], weak
 
 
 def thresholds(world: World) -> dict[tuple[str, str, str, float], tuple[float | None, int, str]]:

@@ -14,8 +14,9 @@ import numpy as np
 import oracles
 import polars as pl
 import pytest
+from compare_worlds import HELD_OUT, LAYERS, METHODS, PROTOCOL, a_world, by_cell, close, describe, judged, make_worlds
 from folders import tree
-from metrics_tables import KEYS, other_layer, publish_world, random_world, write_table
+from metrics_tables import KEYS, publish_world, write_table
 from oracles import World
 from typer.testing import CliRunner, Result
 
@@ -24,76 +25,9 @@ from superact.cli.main import app
 from superact.cli.options import Format
 from superact.errors import BadInput, Damaged, MissingTable, StaleInput
 from superact.metrics.compare import DETECTORS, Comparison, columns, compare
-from superact.metrics.evaluate import Protocol, evaluate
+from superact.metrics.evaluate import evaluate
 from superact.query import Session
 from superact.store import Warehouse
-
-PROTOCOL = Protocol(seed=7, replicates=25)
-LAYERS = (1, 2, 4)
-HELD_OUT, UNTESTED = "cube", "night"
-"""A label that only unit cls can calibrate, and one that no test sample carries."""
-
-
-def a_world() -> World:
-    """Four labels, two of them with a corner case."""
-    world = replace(random_world(5, samples=48, labels=1, density=0.3), seed=7)
-    rng = np.random.default_rng(8)
-    names = ["ball", HELD_OUT, "red", UNTESTED]
-    content = [key for key, is_content in world.tokens.items() if is_content]
-    token_labels = {(*key, name) for key in content for name in names if rng.random() < 0.3}
-    # A token of train carries it, so that the weak rule does not help out.
-    token_labels = {key for key in token_labels if key[2] != HELD_OUT or world.samples[key[0]] == "train"}
-    carried = {(s, name) for s, _, name in token_labels} | {(s, HELD_OUT) for s in world.samples if rng.random() < 0.4}
-    return replace(
-        world,
-        labels=dict.fromkeys(names, True),
-        concepts=dict.fromkeys(names, "ok"),
-        token_labels=token_labels,
-        sample_labels={(s, name) for s, name in carried if name != UNTESTED or world.samples[s] != "test"},
-        scores={(name, *key): np.float32(rng.integers(1, 12) * 1.5) for name in names for key in content},
-        others={},
-    )
-
-
-def whole_samples(world: World, seed: int) -> World:
-    """The same samples as unit cls, with scores of their own."""
-    rng = np.random.default_rng(seed)
-    scores = {(c, s, -1): np.float32(rng.integers(1, 12) * 1.5) for c in world.concepts for s in world.samples}
-    return replace(world, unit="cls", scores=scores)
-
-
-def make_worlds() -> dict[tuple[str, str], dict[int, World]]:
-    """By concept set and unit the world of each layer; one set has no unit token."""
-    base = a_world()
-    found: dict[tuple[str, str], dict[int, World]] = {}
-    for number, name in enumerate(("linsep", "avg", "linsep-seed1", "linsep-seed2")):
-        found[name, "token"] = {layer: other_layer(base, 10 * number + layer) for layer in LAYERS}
-        found[name, "cls"] = {layer: whole_samples(base, 10 * number + layer) for layer in LAYERS}
-    found["whole", "cls"] = {layer: whole_samples(base, 90 + layer) for layer in LAYERS}
-    return found
-
-
-METHODS = {
-    "avg": {"method": "avg", "score": "cosine"},
-    "linsep": {"method": "linsep", "score": "cosine", "seed": 0, "hyperparameters": "{}"},
-    "linsep-seed1": {"method": "linsep", "score": "cosine", "seed": 1, "hyperparameters": "{}"},
-    "linsep-seed2": {"method": "linsep", "score": "cosine", "seed": 2, "hyperparameters": "{}"},
-    "whole": {"method": "imported", "score": "cosine"},
-}
-
-
-def describe(warehouse: Warehouse, version: int = 2, **changes: dict[str, Any]) -> None:
-    """Publish what the concept sets are, where publish_world says that all are `avg`; `changes` by set, with _ for -."""
-    changed = {name.replace("_", "-"): facts for name, facts in changes.items()}
-    with warehouse.run("test", replace=True) as run:
-        for published in run.state.select("concept_sets"):
-            keys = dict(published.partition.keys)
-            facts = METHODS[str(keys["concept_set"])] | changed.get(str(keys["concept_set"]), {})
-            write_table(run, "concept_sets", [{"supervised": True, **facts}], version, **keys)
-        write_table(run, "datasets", [{"name": "Toy Set", "modality": "text", "digest": "x"}], version, **KEYS)
-        facts = {"name": "Tiny model", "modality": "text", "width": 2, "blocks": 4}
-        write_table(run, "models", [facts], version, **KEYS)
-        run.publish()
 
 
 @pytest.fixture(scope="module")
@@ -127,20 +61,6 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, worlds: Any) -> Iterator
 @pytest.fixture(scope="module")
 def session(warehouse: Warehouse) -> Session:
     return Session(warehouse)
-
-
-def judged(layers: dict[int, World], layer: int | None) -> oracles.Judged:
-    return oracles.judged_best(layers) if layer is None else oracles.judged(layers[layer])
-
-
-def close(found: float | None, wanted: float | None) -> bool:
-    return found is wanted if found is None or wanted is None else abs(found - wanted) <= 1e-12
-
-
-def by_cell(comparison: Comparison) -> dict[tuple[str | None, str | None], dict[str, Any]]:
-    found = {(row["concept_set"] or row["method"], row["detector"]): row for row in comparison.rows}
-    assert len(found) == len(comparison.rows)
-    return found
 
 
 @pytest.mark.parametrize("layer", [None, 2])
@@ -193,7 +113,7 @@ def test_floors_are_over_the_labels_that_are_compared(session: Session, unit: st
         row = cells[name, None]
         assert close(row["f1"], value / total)
         assert (row["n_labels"], row["n_positive"]) == (len(names), total)
-        empty = {"concept_set", "unit", "detector", "layer_choice", "layer", "ci_low", "ci_high", "null_f1"}
+        empty = {"concept_set", "unit", "detector", "layer_choice", "layer", "ci_low", "ci_high", "null_f1", "note"}
         assert {key for key, own in row.items() if own is None} == empty
     assert (comparison.n_labels, comparison.n_positive) == (len(names), total)
 

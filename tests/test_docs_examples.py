@@ -42,7 +42,7 @@ def test_the_example_is_what_its_script_writes(tmp_path: Path) -> None:
     spec.loader.exec_module(script)
     script.main(tmp_path)
     written = tree(tmp_path)
-    assert len(written) == 9
+    assert len(written) == 10
     committed = {name: content for name, content in tree(path.parent).items() if name in written}
     assert committed == written, "run `python docs/example/make.py`"
 

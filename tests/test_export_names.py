@@ -116,8 +116,8 @@ def test_names_are_those_of_what_is_published(tmp_path: Path, monkeypatch: pytes
     filters = {"dataset": "a", "model": "b", "layer": 1, "concept_set": "c", "method": "d", "label": "e"}
     with select_rows(session, "selection", **filters) as rows:
         assert list(rows) == []
-    with pytest.raises(BadInput, match="There is no unit 'sample'"):
-        select_rows(session, "selection", unit="sample")
+    with pytest.raises(BadInput, match="There is no unit 'patch'"):
+        select_rows(session, "selection", unit="patch")
     session.connection.close()
 
 

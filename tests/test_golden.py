@@ -26,8 +26,9 @@ from golden_tables import (
 
 from superact.ingest.import_folder import import_folder
 from superact.metrics.evaluate import Protocol, evaluate
+from superact.metrics.layer import Layer
 from superact.metrics.partition import evaluation_connection, query
-from superact.metrics.plan import Layer, plan_layer
+from superact.metrics.plan import plan_layer
 from superact.query import Session
 from superact.schemas import tables
 from superact.store import Published, Run, Warehouse

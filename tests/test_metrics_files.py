@@ -5,21 +5,48 @@ from importlib.resources import files
 
 import pyarrow.compute as pc
 import pytest
-from metrics_tables import KEYS, LAYER, other_layer, publish_world, random_world, run_tokens, run_world, write_table
+from metrics_tables import (
+    KEYS,
+    LAYER,
+    arrow,
+    bind_world,
+    other_layer,
+    publish_world,
+    random_world,
+    run_tokens,
+    run_world,
+    write_table,
+)
+from prompt_tables import answer_rows, place_rows, publish_answers, random_answers
+from sae_worlds import active_rows, sparse_world
 
 from superact.metrics.evaluate import evaluate
 from superact.metrics.null import evaluate_null, permuted
-from superact.metrics.partition import evaluation_connection, hold_query, query
+from superact.metrics.partition import evaluation_connection, hold, hold_query, query
+from superact.metrics.prompts import evaluate_prompts
 from superact.query.session import VIEWS, Session, run_sql, sql_file
 from superact.schemas import tables
 
 FILES = sorted(
     file.name.removesuffix(".sql") for file in files("superact.metrics").iterdir() if file.name.endswith(".sql")
 )
-UNITS = {"sample_scores_cls": "cls", "thresholds_cls": "cls"}
+UNITS = dict.fromkeys(("sample_scores_cls", "thresholds_cls", "sae_units_cls", "sample_scores_sae_cls"), "cls")
+SPARSE = (
+    *("sae_statistics", "sae_units_token", "sae_units_cls", "concepts_kept", "sample_scores_sae_token"),
+    *("sample_scores_sae_cls", "calibration_sae", "activations_chosen", "activations_filled"),
+)
+"""Queries over sparse autoencoders, in the order in which they read each other's rows."""
 SCHEMAS = {
     "sample_scores_token": "sample_scores",
     "sample_scores_cls": "sample_scores",
+    "sample_scores_sae_token": "sample_scores",
+    "sample_scores_sae_cls": "sample_scores",
+    "sae_units_token": "sae_units",
+    "sae_units_cls": "sae_units",
+    "concepts_kept": "concepts",
+    "calibration_sae": "activations",
+    "activations_chosen": "activations",
+    "activations_filled": "activations",
     "thresholds_token": "thresholds",
     "thresholds_cls": "thresholds",
     "detection": "detection",
@@ -35,10 +62,15 @@ SCHEMAS = {
     "calibration_tokens": "token_labels",
     "shuffled_token_labels": "token_labels",
     "random_tokens": "tokens",
+    "prompt_detection": "prompt_detection",
+    "prompt_localization": "prompt_localization",
+    "prompt_summary": "summary",
 }
 COUNTS = ["label", "localizer", "split", "quantile", "tp", "fp", "positives", "n"]
 INTERMEDIATE = {
     "outcomes": ["label", "position", "predicted", "truth"],
+    "prompt_outcomes": ["label", "position", "predicted", "truth"],
+    "sae_statistics": ["feature", "n_active", "max_activation", "mean_activation", "quantiles"],
     "layer_choices": ["layer", "detector", "label", "concept", "delta", "f1_cal", "tp", "fp", "fn"],
     "label_scores": ["label", "sample", "token", "split", "score", "in_concept", "carries"],
     "localization_labels": ["label", "concept", "threshold", "scale", "peak"],
@@ -52,19 +84,32 @@ OF_A_SESSION = {
     "compare": [
         *("dataset", "dataset_name", "model", "model_name", "blocks", "concept_set", "method", "unit", "detector"),
         *("layer_choice", "layer", "f1", "ci_low", "ci_high", "n_labels", "n_positive"),
-        *("null_f1", "layers", "seed", "settings"),
+        *("null_f1", "note", "layers", "seed", "settings"),
+    ],
+    "compare_prompts": [
+        *("dataset", "dataset_name", "model", "model_name", "concept_set", "method", "unit", "detector"),
+        *("layer_choice", "layer", "f1", "ci_low", "ci_high", "n_labels", "n_positive", "note"),
     ],
     "compare_floors": ["dataset", "model", "always", "coin", "n_labels", "n_positive"],
 }
 """Queries over the views of a session."""
 HELD = {"random_tokens", "calibration_tokens", "chosen_labels", "localization_counts", "shuffled_samples"}
+HELD |= {"chosen_activations"}
 HELD |= INTERMEDIATE.keys()
 """What a query may read beside the tables of the warehouse."""
-COMPUTED_LATER = {"summary": {"ci_low", "ci_high"}}
-MAY_BE_NULL = {("summary", "layer"), ("null_summary", "layer")}
+COMPUTED_LATER = {name: {"ci_low", "ci_high"} for name in ("summary", "prompt_summary")}
+MAY_BE_NULL = {(name, "layer") for name in ("summary", "null_summary", "prompt_summary")} | {
+    ("compare_floors", "model")
+}
 TITLES = {
     "localization_threshold": "localization by concept_vector",
     "localization_similarity": "localization by superactivator_global",
+    "sample_scores_sae_token": "sample_scores of a sparse autoencoder, unit token",
+    "sample_scores_sae_cls": "sample_scores of a sparse autoencoder, unit cls",
+    "calibration_sae": "calibration of a sparse autoencoder",
+    "concepts_kept": "concepts of a sparse autoencoder that are evaluated",
+    "activations_chosen": "activations of a sparse autoencoder for the concepts that detector superactivator chose",
+    "activations_filled": "activations of a sparse autoencoder for the concepts of some labels",
 }
 PATH_AND_STAMP = {"method", "run"}
 
@@ -105,12 +150,18 @@ def results(tmp_path_factory):
                 run_world(connection, world)
                 if unit == "token":
                     run_tokens(connection, world)
+                    answers = random_answers(world, 5)
+                    hold(connection, "prompt_answers", [arrow("prompt_answers", answer_rows(answers))])
+                    hold(connection, "prompt_tokens", [arrow("prompt_tokens", place_rows(world.token_labels))])
+                    hold_query(connection, "prompt_detection", query(connection, "prompt_detection"))
                     hold_query(connection, "token_draws", query(connection, "token_draws", seed=5))
                     samples = connection.sql("SELECT sample, split FROM samples ORDER BY sample").to_arrow_table()
                     hold_query(connection, "shuffled_samples", permuted(samples, 0, 0))
                 for name in FILES:
-                    if UNITS.get(name, "token") == unit and name not in OF_A_SESSION:
+                    if UNITS.get(name, "token") == unit and name not in (*OF_A_SESSION, *SPARSE):
                         found[name] += run_file(connection, name, world)
+        for unit in ("token", "cls"):
+            run_sparse(connection, unit, found)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SUPERACT_CACHE", str(tmp_path_factory.mktemp("cache")))
         session = evaluated(tmp_path_factory.mktemp("warehouse"))
@@ -137,6 +188,29 @@ def run_file(connection, name, world):
         hold_query(connection, "detection", both)
 
 
+def run_sparse(connection, unit, found):
+    """What the files about sparse autoencoders give, each held for those that read it."""
+    world = sparse_world(88, labels=4, density=0.5, samples=90, unit=unit)
+    bind_world(connection, world)
+    hold(connection, "sae_activations", [arrow("sae_activations", active_rows(world))])
+    selection = [
+        {"detector": "superactivator", "label": label, "concept": concept, "method": "sae", "run": "r"}
+        for label, concept in zip(world.evaluated, world.concepts, strict=False)
+    ]
+    hold(connection, "selection", [arrow("selection", selection)])
+    hold_query(connection, "chosen_labels", arrow("selection", selection).select(["label", "concept"]))
+    held = {"sae_units_token": "sae_units", "sae_units_cls": "sae_units", "concepts_kept": "concepts"}
+    held |= {"sae_statistics": "sae_statistics", "activations_chosen": "chosen_activations"}
+    for name in SPARSE:
+        own = UNITS.get(name, "token" if name.endswith("_token") else unit)
+        if own == unit and (unit == "token" or name not in ("calibration_sae", "activations_filled")):
+            ends = (0, 1000) if name == "sae_statistics" else ("0", "9")
+            rows = query(connection, name, first=ends[0], last=ends[1])
+            found[name].append(rows)
+            if name in held:
+                hold_query(connection, held[name], rows)
+
+
 def evaluated(root):
     """A warehouse of two layers and two concept sets with everything that a comparison reads."""
     world = random_world(21, samples=25, labels=4)
@@ -146,7 +220,9 @@ def evaluated(root):
         write_table(run, "datasets", [{"name": "D", "modality": "text", "digest": "x"}], **KEYS)
         write_table(run, "models", [{"name": "M", "modality": "text", "width": 2}], **KEYS)
         run.publish()
+    publish_answers(warehouse, random_answers(world, 5))
     evaluate(warehouse)
+    evaluate_prompts(warehouse)
     evaluate_null(warehouse, shuffles=1)
     return Session(warehouse)
 

@@ -15,16 +15,21 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from eval_folders import evaluated_toys, scored_toys
+from prompt_tables import publish_answers
+from sae_worlds import publish_sae, sparse_world
 
 import superact.metrics.evaluate as evaluate_module
 import superact.metrics.null as null_module
+import superact.metrics.prompts as prompts_module
 import superact.query.session as session_module
 from superact.query import Session
 from superact.schemas import tables
@@ -41,8 +46,15 @@ RECORDED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "eval_distributions": (("distributions",), {"concept_set": "avg"}),
 }
 """Snapshot: the stages and filters of the eval that it shows; a stage finds what the ones before it wrote."""
+SPARSE: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "eval_sae_detect_token": (("detect",), {"unit": "token"}),
+    "eval_sae_detect_cls": (("detect",), {"unit": "cls"}),
+    "eval_sae_localize": (("localize",), {}),
+}
+"""The same of a sparse autoencoder, in a warehouse of its own."""
 NULL = "eval_null"
-NOT_EVAL = {"compare", "compare_floors"}
+PROMPTS = "eval_prompts"
+NOT_EVAL = {"compare", "compare_floors", "compare_prompts"}
 """Queries of metrics that another command asks."""
 _HOUSEKEEPING = re.compile(r"DROP |SELECT 'VIEW', view_name FROM duckdb_views\(\)|SELECT count\(\*\) FROM \w+$")
 
@@ -135,24 +147,43 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warehouse, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SUPERACT_CACHE", str(folder / "cache"))
         warehouse = scored_toys(folder, labels=("it's red", "blue"), layers=(1,), clusters=2, samples=12)
-        for name, (stages, where) in RECORDED.items():
+        sparse = warehouse_of_an_autoencoder(sparse_root(warehouse))
+        for name, (stages, where) in (RECORDED | SPARSE).items():
             statements = recorded.setdefault(name, [])
             patch.setattr(
                 evaluate_module,
                 "evaluation_connection",
                 lambda threads, statements=statements: Recorder(original(threads), statements),
             )
-            evaluated_toys(warehouse, *stages, **where)
+            evaluated_toys(sparse if name in SPARSE else warehouse, *stages, **where)
         statements = recorded.setdefault(NULL, [])
         patch.setattr(null_module, "evaluation_connection", lambda threads: Recorder(original(threads), statements))
         null_module.evaluate_null(warehouse, shuffles=1, threads=1, concept_set="avg", unit="token")
+        statements = recorded.setdefault(PROMPTS, [])
+        patch.setattr(prompts_module, "evaluation_connection", lambda threads: Recorder(original(threads), statements))
+        answers = {(sample, label): "yes" for sample in range(12) for label in ("it's red", "blue")}
+        publish_answers(warehouse, answers, places={(11, 0, "blue")}, dataset="toys", tokens_of="tiny")
+        prompts_module.evaluate_prompts(warehouse, threads=1)
         yield warehouse, recorded
 
 
-@pytest.mark.parametrize("name", [*RECORDED, NULL])
+def sparse_root(warehouse: Warehouse) -> Path:
+    return warehouse.root.with_name("sparse")
+
+
+def warehouse_of_an_autoencoder(root: Path) -> Warehouse:
+    """Both units of one; where its token labels are, some features are kept and others are not."""
+    world = sparse_world(87, labels=3, width=2, density=0.3)
+    publish_sae(root, world, modality="image")
+    places = sorted({(c, s) for c, s, _ in world.scores})
+    scores = {(c, s, -1): np.float32(1 + s) for c, s in places if s % 2}
+    return publish_sae(root, replace(world, unit="cls", scores=scores, embeddings={}), modality="image")
+
+
+@pytest.mark.parametrize("name", [*RECORDED, *SPARSE, NULL, PROMPTS])
 def test_statements_of_eval(made: tuple[Warehouse, dict[str, list[str]]], name: str) -> None:
     warehouse, recorded = made
-    check(name, page(recorded[name], warehouse.root))
+    check(name, page(recorded[name], sparse_root(warehouse) if name in SPARSE else warehouse.root))
 
 
 def test_views_of_a_session(made: tuple[Warehouse, dict[str, list[str]]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +215,8 @@ def test_every_query_of_eval_is_in_a_snapshot(made: tuple[Warehouse, dict[str, l
 
 
 def test_no_snapshot_is_left_over() -> None:
-    assert {path.name for path in SNAPSHOTS.iterdir()} == {f"{name}.sql" for name in (*RECORDED, NULL, "session_views")}
+    names = {*RECORDED, *SPARSE, NULL, PROMPTS, "session_views"}
+    assert {path.name for path in SNAPSHOTS.iterdir()} == {f"{name}.sql" for name in names}
 
 
 def test_parameters_are_rendered_as_literals() -> None:

@@ -4,7 +4,7 @@ Ten sentences, every token a hidden state of two whole numbers and length 25, so
 over 25, exact in float32. The embeddings are called normalised: xhat is the row itself. Label `dog` is the first axis at
 layer 2; the bulk of its tokens overlaps with other words, the tail does not. Label `mood` is noise outside train, and `night`
 is carried by no cal sample. At layer 1 the axes are blurred. A token is: its word, its state at layer 2 and at layer 1, and
-the label it carries, if any.
+the label it carries, if any. Folder `sae` holds a sparse autoencoder of five features for layer 2, as Gemma Scope stores one.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ SAMPLES: list[tuple[str, list[Token]]] = [
 ]  # fmt: skip
 CENTRES = {"0": (0, -25), "1": (25, 0), "2": (0, 25)}
 """The three centres of concept set kmeans, at layer 2."""
+FEATURES = [((1, 0), 0, 0.5), ((-1, 0), 0, 0.5), ((0, 1), 0, 0.0), ((0, 0), 1, 0.0), ((-0.6, -0.8), 0, 0.9)]
+"""Direction, bias and threshold of the features of the autoencoder: active is a cosine plus the bias above the threshold."""
 COLUMN = {2: 1, 1: 2}
 """Where a token has its state at each layer."""
 
@@ -92,6 +94,18 @@ def prototype(label: str, layer: int) -> list[float]:
     """The mean of the train tokens that carry the label, as method avg has it."""
     rows = [t[COLUMN[layer]] for split, tokens in SAMPLES if split == "train" for t in tokens if t[3] == label]
     return [float(value) for value in np.mean(rows, axis=0)]
+
+
+def autoencoder() -> dict[str, np.ndarray]:
+    """Its parameters: encoder [2, 5], decoder [5, 2], biases and thresholds; a state has length 25."""
+    directions = np.array([direction for direction, _, _ in FEATURES], dtype=np.float32)
+    return {
+        "W_enc": directions.T / np.float32(25),
+        "W_dec": directions * np.float32(25) + np.array([[0, 0]] * 3 + [[25, 0], [0, 0]], dtype=np.float32),
+        "b_enc": np.array([bias for _, bias, _ in FEATURES], dtype=np.float32),
+        "b_dec": np.zeros(2, dtype=np.float32),
+        "threshold": np.array([threshold for _, _, threshold in FEATURES], dtype=np.float32),
+    }
 
 
 def main(folder: Path) -> None:
@@ -118,6 +132,8 @@ def main(folder: Path) -> None:
         for label in ("dog", "mood", "night")
     ]
     concepts += [(2, "kmeans", "token", name, *centre) for name, centre in CENTRES.items()]
+    (folder / "sae").mkdir(exist_ok=True)
+    np.savez(folder / "sae" / "params.npz", **autoencoder())
     write(folder / "concepts.csv", ["layer", "method", "unit", "concept", "v0", "v1"], concepts)
 
 

@@ -23,7 +23,9 @@ def run(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="DETECTOR", help="Add the difference to this detector, such as max_token, with an interval."
+            metavar="DETECTOR",
+            help="Add the difference to this detector, such as max_token, or to a prompted model (prompt, or "
+            "prompt:MODEL where several answered), with an interval.",
         ),
     ] = None,
     seeds: Annotated[
@@ -35,8 +37,10 @@ def run(
     """Compare the detectors of every concept set with each other and with the floors.
 
     Weighted test F1 with its bootstrap interval: one table a dataset and model, one row a concept set, one column a
-    detector, the best of each row marked. csv, json and parquet have one row a number, floors included (methods always
-    and coin). Nothing is computed but the differences of --against: `superact eval` comes first.
+    detector, the best of each row marked, and under it the prompted models of the dataset. A note under a row says what
+    to think of it: an autoencoder that explains little, a model that always answers yes. csv, json and parquet have one
+    row a number, floors included (methods always and coin), and the note as a column. Nothing is computed but the
+    differences of --against: `superact eval` comes first.
     """
     import superact
     from superact.cli.comparison import comparison_text, terminal
@@ -46,12 +50,13 @@ def run(
 
     number = _layer(layer)
     session = superact.open(warehouse)
-    note_stale(session, "summary null_summary")
+    note_stale(session, "summary null_summary prompt_detection")
     slug = None if dataset is None else dataset.lower()
     found = compare(session, slug, model, unit=unit, layer=number, against=against, seeds=seeds)
     kind = format_of(format, out)
     if kind in (Format.csv, Format.json, Format.parquet):
-        rows = [row for comparison in found for row in comparison.rows]
+        # A prompted model stands in every comparison of its dataset, and is one row.
+        rows = list({tuple(row.values()): row for comparison in found for row in comparison.rows}.values())
         print_records(rows, columns(against is not None, seeds), kind, out)
         return
     width, styled = terminal() if out is None else (None, False)

@@ -1,9 +1,4 @@
-"""A comparison as people read it: one row a concept set, one column a detector, as a table, Markdown or LaTeX.
-
-Columns stand in this order: SuperAct first, the tail that everything is compared with; MaxTok, its nearest rival; then MeanTok,
-LastTok and RandTok, which look at other tokens, and CLS, which looks at none. The paper prints RandTok, LastTok, MeanTok, CLS,
-SuperAct, and no MaxTok.
-"""
+"""A comparison as people read it: as tables, Markdown or LaTeX, fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +9,9 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from superact.cli.cells import ABSENT, shown
+from superact.cli.comparison_grid import Block, Cell, Grid, grid_of
 from superact.cli.options import Format
 
 if TYPE_CHECKING:
@@ -25,62 +19,15 @@ if TYPE_CHECKING:
 
     from superact.metrics.compare import Comparison
 
-Row = dict[str, Any]
-
-HEADINGS = {
-    "superactivator": "SuperAct",
-    "max_token": "MaxTok",
-    "mean_token": "MeanTok",
-    "last_token": "LastTok",
-    "random_token": "RandTok",
-    "cls": "CLS",
-}
-FLOORS = {"always": "always positive", "coin": "coin"}
 _MARKS = {Format.markdown: ("**", "**"), Format.latex: ("\ue000" * len(r"\textbf{"), "\ue001")}
 """What stands around the best cell; in LaTeX private characters, until everything else is escaped."""
 _BOLD = "Bold: the largest F1 of its row."
+_NOTE = "\ue002"
+"""Stands in the table where a note does, which is as wide as the table and no column's."""
 _POINT = re.compile(r"\b0\.")
 _LEAST_NAME = 8
 """Columns that names keep, however narrow the terminal."""
 _UNBOUNDED = 1_000_000
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number with what is said of its spread, such as 0.90 and [0.87, 0.92]; `best`: the largest of its line."""
-
-    value: str
-    spread: str = ""
-    best: bool = False
-
-    def text(self, between: str = " ") -> str:
-        """Both, on one line unless something else is to stand between them."""
-        return between.join(filter(None, (self.value, self.spread)))
-
-
-@dataclass
-class Line:
-    """One line of the table: its name, and its cells by detector."""
-
-    name: str
-    cells: dict[str, Cell] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """All that is printed of one comparison: `lines` are its concept sets, `last` the floors and the shuffled labels."""
-
-    title: str
-    subtitle: str
-    detectors: list[str]
-    lines: list[Line]
-    last: list[Line]
-    notes: list[str]
-
-    @property
-    def headings(self) -> list[str]:
-        """Of the columns, the one of the names first."""
-        return ["concept set", *(HEADINGS.get(name, name) for name in self.detectors)]
 
 
 def terminal() -> tuple[int | None, bool]:
@@ -109,127 +56,44 @@ def comparison_text(
     return "\n".join(texts)
 
 
-def grid_of(comparison: Comparison) -> Grid:
-    """What to print of a comparison."""
-    from superact.metrics.compare import DETECTORS
-
-    sets = [row for row in comparison.rows if row["detector"] is not None]
-    found = {row["detector"] for row in sets}
-    detectors = [name for name in DETECTORS if name in found] + sorted(found - set(DETECTORS))
-    lines, shuffled, against = [], [], None
-    for name, row_of in _by_set(sets):
-        lines.append(_scores(name, row_of))
-        if differing := {key: row for key, row in row_of.items() if row.get("difference") is not None}:
-            against = next(iter(differing.values()))["against"]
-            cells = {key: _difference(row) for key, row in differing.items()}
-            lines.append(Line(f"vs {HEADINGS.get(against, against)}", cells))
-        control = {key: Cell(_number(row["null_f1"])) for key, row in row_of.items() if row["null_f1"] is not None}
-        if control:
-            shuffled.append(Line(f"{name}, shuffled", control))
-    floors = [
-        Line(FLOORS[row["method"]], dict.fromkeys(detectors, Cell(_number(row["f1"]))))
-        for row in comparison.rows
-        if row["detector"] is None
-    ]
-    return Grid(
-        title=f"{shown(comparison.dataset)} | {shown(comparison.model)}",
-        subtitle=_subtitle(comparison),
-        detectors=detectors,
-        lines=lines,
-        last=[*floors, *shuffled],
-        notes=_notes(comparison, sets, against),
-    )
-
-
-def _by_set(rows: list[Row]) -> list[tuple[str, dict[str, Row]]]:
-    """The rows of each concept set by detector; what is the mean of several says of how many."""
-    found: dict[str, tuple[str, dict[str, Row]]] = {}
-    for row in rows:
-        is_mean = (row.get("n_seeds") or 1) > 1
-        name = f"{row['method']}, {row['n_seeds']} seeds" if is_mean else row["concept_set"]
-        found.setdefault(row["concept_set"], (name, {}))[1][row["detector"]] = row
-    return list(found.values())
-
-
-def _scores(name: str, row_of: dict[str, Row]) -> Line:
-    most = max((row["f1"] for row in row_of.values() if row["f1"] is not None), default=None)
-    cells = {}
-    for detector, row in row_of.items():
-        spread = _interval(row["ci_low"], row["ci_high"])
-        if row.get("f1_std") is not None:
-            spread = f"± {_number(row['f1_std'])}"
-        cells[detector] = Cell(_number(row["f1"]), spread, row["f1"] is not None and row["f1"] == most)
-    return Line(name, cells)
-
-
-def _difference(row: Row) -> Cell:
-    return Cell(f"{row['difference']:+.2f}", _interval(row["difference_low"], row["difference_high"]))
-
-
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.2f}"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
-
-
-def _subtitle(comparison: Comparison) -> str:
-    labels = "label" if comparison.n_labels == 1 else "labels"
-    counts = f"{comparison.n_labels} {labels}, {comparison.n_positive} test positives"
-    if comparison.layer is None:
-        where = f"each label at its best layer on cal (of {', '.join(map(str, comparison.layers))})"
-    else:
-        share = f" ({comparison.layer / comparison.blocks:.0%})" if comparison.blocks else ""
-        where = f"layer {comparison.layer}{share}"
-    return f"Weighted test F1 [95 % interval]; {counts}; {where}"
-
-
-def _notes(comparison: Comparison, rows: list[Row], against: str | None) -> list[str]:
-    """What a reader must know beside the title: how rows differ in what they average over or choose among."""
-    notes = []
-    if against is not None:
-        name = HEADINGS.get(against, against)
-        notes.append(f"vs {name}: F1 minus that of {name} on the same draws of the test samples [95 % interval].")
-    if any((row.get("n_seeds") or 1) > 1 for row in rows):
-        notes.append("seeds: mean ± standard deviation over concept sets that differ in their seed alone.")
-    if any(row["null_f1"] is not None for row in rows):
-        notes.append("shuffled: mean F1 of the same search where labels are shuffled among samples.")
-    if len(set(comparison.sets.values())) > 1 and comparison.layer is None:
-        listed = "; ".join(f"{name}: {', '.join(map(str, layers))}" for name, layers in comparison.sets.items())
-        notes.append(f"Layers to choose from: {listed}.")
-    fewer = [
-        f"{row['concept_set']} {HEADINGS.get(row['detector'], row['detector'])} {row['n_labels']}"
-        for row in rows
-        if row["n_labels"] not in (None, comparison.n_labels)
-    ]
-    if fewer:
-        notes.append(f"Averaged over fewer labels than {comparison.n_labels}: {', '.join(fewer)}.")
-    return notes
-
-
 def _table(grid: Grid, width: int | None, styled: bool) -> str:
+    bold = ("\x1b[1m", "\x1b[0m") if styled else ("", "")
+    lines = [*(f"{bold[0]}{line}{bold[1]}" for line in _wrapped(grid.title, width)), *_wrapped(grid.subtitle, width)]
+    for block in grid.blocks:
+        lines += ["", *_block(block, width, styled)]
+    marked = _BOLD if styled else "*: the largest F1 of its row."
+    notes = [*grid.notes, *([marked] if any(block.is_marked for block in grid.blocks) else [])]
+    if notes:
+        lines += ["", *(line for note in notes for line in _wrapped(note, width))]
+    return "\n".join(lines) + "\n"
+
+
+def _block(block: Block, width: int | None, styled: bool) -> list[str]:
     """Cells on one line where that fits, else with the interval below the number, else without the zeros before points."""
     if width is None:
-        table = _rich_table(grid, styled)
+        table = _rich_table(block, styled)
     else:
         for between, pointed in ((" ", False), ("\n", False), ("\n", True)):
-            table = _rich_table(grid, styled, between, pointed)
+            table = _rich_table(block, styled, between, pointed)
             if _width_of(table) <= width:
                 break
         else:
             # The names give way last.
-            others = _width_of(table) - max(len(line.name) for line in [*grid.lines, *grid.last])
-            table = _rich_table(grid, styled, between, pointed, max(width - others, _LEAST_NAME))
-    bold = ("\x1b[1m", "\x1b[0m") if styled else ("", "")
-    head = [*(f"{bold[0]}{line}{bold[1]}" for line in _wrapped(grid.title, width)), *_wrapped(grid.subtitle, width)]
-    notes = [*grid.notes, _BOLD if styled else "*: the largest F1 of its row."]
-    below = [line for note in notes for line in _wrapped(note, width)]
-    return "\n".join([*head, "", *_printed(table, styled), "", *below]) + "\n"
+            others = _width_of(table) - max(len(line.name) for line in [*block.lines, *block.last])
+            table = _rich_table(block, styled, between, pointed, max(width - others, _LEAST_NAME))
+    notes = iter([line.note for line in block.lines if line.note])
+    found = []
+    for line in _printed(table, styled):
+        if _NOTE not in line:
+            found.append(line)
+            continue
+        indented = textwrap.wrap(next(notes), width or _UNBOUNDED, initial_indent="  ", subsequent_indent="  ")
+        found += [f"\x1b[2m{text}\x1b[0m" if styled else text for text in indented]
+    return found
 
 
 def _rich_table(
-    grid: Grid, styled: bool, between: str = " ", pointed: bool = False, name_width: int | None = None
+    block: Block, styled: bool, between: str = " ", pointed: bool = False, name_width: int | None = None
 ) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -241,17 +105,19 @@ def _rich_table(
     def named(name: str) -> Text:
         return Text(name if name_width is None else textwrap.fill(name, name_width))
 
-    for number, heading in enumerate(grid.headings):
+    for number, heading in enumerate(block.headings):
         table.add_column(Text(heading) if number else named(heading), justify="right" if number else "left")
-    for lines, style in ((grid.lines, ""), (grid.last, "dim")):
+    for lines, style in ((block.lines, ""), (block.last, "dim")):
         for line in lines:
             cells = []
-            for detector in grid.detectors:
+            for detector in block.detectors:
                 cell = line.cells.get(detector, Cell(""))
                 text = ("*" if cell.best and not styled else "") + cell.text(between)
                 text = _POINT.sub(".", text) if pointed else text
                 cells.append(Text(text, style="bold" if cell.best else ""))
             table.add_row(named(line.name), *cells, style=style)
+            if line.note:
+                table.add_row(Text(_NOTE))
         table.add_section()
     return table
 
@@ -284,10 +150,10 @@ def _wrapped(text: str, width: int | None) -> list[str]:
 
 
 def _markdown(grid: Grid) -> str:
-    text = _grid_text(grid, Format.markdown)
-    notes = " ".join([*grid.notes, _BOLD])
+    text = "\n".join(_block_text(block, Format.markdown) for block in grid.blocks)
+    notes = " ".join([*grid.notes, *([_BOLD] if any(block.is_marked for block in grid.blocks) else [])])
     head = f"**{_plain_markdown(grid.title)}**  \n{_plain_markdown(grid.subtitle)}"
-    return f"{head}\n\n{text}\n{_plain_markdown(notes)}\n"
+    return f"{head}\n\n{text}" + (f"\n{_plain_markdown(notes)}\n" if notes else "")
 
 
 def _plain_markdown(text: str) -> str:
@@ -297,23 +163,34 @@ def _plain_markdown(text: str) -> str:
 def _latex(grid: Grid) -> str:
     from tabulate import LATEX_ESCAPE_RULES
 
-    opening, closing = _MARKS[Format.latex]
-    text = _grid_text(grid, Format.latex).replace(opening, r"\textbf{").replace(closing, "}")
-    lines = text.rstrip("\n").split("\n")
-    if grid.lines and grid.last:
-        lines.insert(lines.index(r"\midrule") + 1 + len(grid.lines), r"\midrule")
-    said = f"{grid.title.replace(' | ', ', ')}. {'. '.join([grid.subtitle, ' '.join([*grid.notes, _BOLD])])}"
+    lines = []
+    for number, block in enumerate(grid.blocks):
+        lines += [*(["", r"\medskip"] if number else []), *_latex_block(block)]
+    notes = " ".join([*grid.notes, *([_BOLD] if any(block.is_marked for block in grid.blocks) else [])])
+    said = f"{grid.title.replace(' | ', ', ')}. {'. '.join(filter(None, (grid.subtitle, notes)))}"
     caption = "".join(LATEX_ESCAPE_RULES.get(character, character) for character in said)
     whole = ["\\begin{table}", "\\centering", f"\\caption{{{caption}}}", *lines, "\\end{table}"]
     return "\n".join(whole).replace("±", r"$\pm$") + "\n"
 
 
-def _grid_text(grid: Grid, kind: Format) -> str:
-    """The table alone, with its marks around the best cells."""
+def _latex_block(block: Block) -> list[str]:
+    opening, closing = _MARKS[Format.latex]
+    text = _block_text(block, Format.latex).replace(opening, r"\textbf{").replace(closing, "}")
+    lines = text.rstrip("\n").split("\n")
+    if block.lines and block.last:
+        notes = sum(bool(line.note) for line in block.lines)
+        lines.insert(lines.index(r"\midrule") + 1 + len(block.lines) + notes, r"\midrule")
+    return lines
+
+
+def _block_text(block: Block, kind: Format) -> str:
+    """One table alone, with its marks around the best cells; a note is a line of its own."""
     from superact.cli.formats import tabulated
 
     rows = []
-    for line in [*grid.lines, *grid.last]:
-        cells = [line.cells.get(detector, Cell("")) for detector in grid.detectors]
+    for line in [*block.lines, *block.last]:
+        cells = [line.cells.get(detector, Cell("")) for detector in block.detectors]
         rows.append([line.name, *(cell.text().join(_MARKS[kind]) if cell.best else cell.text() for cell in cells)])
-    return tabulated(kind, grid.headings, [False] + [True] * len(grid.detectors), rows)
+        if line.note:
+            rows.append([line.note, *[""] * len(cells)])
+    return tabulated(kind, block.headings, [False] + [True] * len(block.detectors), rows)

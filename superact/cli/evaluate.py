@@ -76,9 +76,11 @@ def run(
     detect fills sample_scores, thresholds, detection and selection; localize localization; layers layer_selection and summary;
     distributions distributions, separation and superactivator_ratio: for every layer and concept set that matches. What is
     published with the same inputs is left alone; what has other inputs by now is superseded. Unsupervised sets are scored here.
+    With no stage named and nothing narrowed but the dataset, the answers of prompted models are evaluated as well.
     """
     from superact.metrics.evaluate import STAGES, Protocol, evaluate
     from superact.metrics.null import evaluate_null
+    from superact.metrics.prompts import evaluate_prompts
     from superact.store import Warehouse
 
     opened = Warehouse.open(warehouse)
@@ -89,11 +91,19 @@ def run(
         raise typer.BadParameter("--null runs its own search: name no stage beside it.")
     left_out: list[str] = []
     shared = {"protocol": protocol, "replace": replace, "say": left_out.append, **wanted}
+    narrowed = any(value is not None for name, value in wanted.items() if name != "dataset") or label or null
+    prompted = not narrowed and chosen == STAGES and opened.state().select("prompt_answers", dataset=dataset)
+    written: dict[str, int] = {}
     with progress_line(quiet) as report:
         if null:
             written = evaluate_null(opened, shuffles=shuffles, progress=report, **shared)
-        else:
+        elif not prompted or opened.state().select("concepts", dataset=dataset):
             written = evaluate(opened, chosen, progress=report, **shared)
+        if prompted:
+            own = evaluate_prompts(
+                opened, dataset=dataset, protocol=protocol, replace=replace, progress=report, say=left_out.append
+            )
+            written |= {table: rows + written.get(table, 0) for table, rows in own.items()}
     for text in left_out:
         note(text, quiet)
     if not written:

@@ -17,6 +17,8 @@ from superact.cli import (
     info,
     ingest,
     models,
+    prompt,
+    sae,
     score,
     sql,
     verify,
@@ -50,7 +52,7 @@ def root(
     """A columnar activation store with a SQL query engine for interpretability research.
 
     Rows go to stdout, progress and notes to stderr. Exit codes: 0 done, 2 wrong usage, 3 wrong input, 4 damaged files,
-    5 other settings than what is stored, 6 another writer, 7 no disk space.
+    5 other settings than what is stored, 6 another writer, 7 no disk space, 8 a server that fails.
     """
 
 
@@ -67,6 +69,8 @@ app.command("export")(export.run)
 app.command("info")(info.run)
 app.command("verify")(verify.run)
 app.command("gc")(gc.run)
+app.add_typer(prompt.app, name="prompt")
+app.add_typer(sae.app, name="sae")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from superact.metrics.evaluation import Evaluation
+from superact.metrics.layer import Layer
 from superact.metrics.partition import hold_query, hold_sql
-from superact.metrics.plan import Layer
+from superact.metrics.sparse import fill_zeros, hold_chosen
 
 LABEL_ROWS = 1_000_000
 """Rows of label_scores that are held at a time, about; at least one label's."""
@@ -30,10 +31,18 @@ def selected(evaluation: Evaluation) -> list[dict[str, Any]]:
     )
 
 
+def bind_token_scores(evaluation: Evaluation, layer: Layer) -> None:
+    """Bind `activations`: those of what detector superactivator chose at least; `selection` is bound."""
+    if layer.source == "sae_activations":
+        hold_chosen(evaluation, layer)
+    else:
+        evaluation.bind_of(layer, "activations")
+
+
 def label_batches(evaluation: Evaluation, layer: Layer, chosen: list[dict[str, Any]]) -> Iterator[int]:
     """Hold chosen_labels and label_scores of one batch of labels after the other; yields how many labels it is.
 
-    `chosen` are rows as `selected` gives them, each with a concept. `activations` is bound.
+    `chosen` are rows as `selected` gives them, each with a concept. `activations` is bound by `bind_token_scores`.
     """
     connection = evaluation.connection
     ((rows_each,),) = connection.execute("SELECT count(*) FROM tokens WHERE is_content").fetchall()
@@ -42,6 +51,8 @@ def label_batches(evaluation: Evaluation, layer: Layer, chosen: list[dict[str, A
     for start in range(0, len(ordered), step):
         batch = ordered[start : start + step]
         hold_query(connection, "chosen_labels", pa.Table.from_pylist(batch, schema=_COLUMNS))
+        if layer.source == "sae_activations":
+            fill_zeros(connection)
         first, last = batch[0]["concept"], batch[-1]["concept"]
         hold_sql(connection, "label_scores", "label_scores", first=first, last=last, measure=layer.measure)
         yield len(batch)

@@ -1,18 +1,21 @@
 """The methods x detectors table of the paper: one row a (concept set, detector), from the summaries that eval published.
 
+Under them stands one row a prompted model of the dataset, whatever the comparison is narrowed to.
 Nothing is locked or written, and nothing but paired differences is computed that is not in the warehouse already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import fmean, stdev
 from typing import Any
 
 from superact.errors import BadInput, MissingTable
 from superact.metrics.paired import add_differences, layers_of
+from superact.metrics.prompts import METHOD as PROMPT
+from superact.metrics.prompts import PROMPT as PROMPT_KEYS
 from superact.query import Session, sql_file
 from superact.query.names import check_known, unknown
 from superact.store import State
@@ -31,6 +34,7 @@ _COLUMNS = {
     **dict.fromkeys(("f1", "ci_low", "ci_high"), "DOUBLE"),
     **dict.fromkeys(("n_labels", "n_positive"), "BIGINT"),
     "null_f1": "DOUBLE",
+    "note": "VARCHAR",
 }
 _AGAINST = {"against": "VARCHAR", **dict.fromkeys(("difference", "difference_low", "difference_high"), "DOUBLE")}
 _SEEDS = {"n_seeds": "BIGINT", "f1_std": "DOUBLE"}
@@ -38,14 +42,15 @@ _SEEDS = {"n_seeds": "BIGINT", "f1_std": "DOUBLE"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows of one dataset and model, floors last, and what a title over them says.
+    """The rows of one dataset and model, prompted models and floors last, and what a title over them says.
 
-    `layer` is None where each label stands at its best layer of `layers`. `n_labels` and `n_positive` are those of the floors,
-    over every label that some row averages over; a row may have fewer. `sets` gives each concept set its layers.
+    `model` is None where nothing but prompted models was evaluated; `answering` gives those their display names. `layer` is
+    None where each label stands at its best layer of `layers`. `n_labels` and `n_positive` are those of the floors, over every
+    label that some row averages over; a row may have fewer. `sets` gives each concept set its layers.
     """
 
     dataset: str
-    model: str
+    model: str | None
     blocks: int | None
     layer: int | None
     layers: tuple[int, ...]
@@ -53,6 +58,7 @@ class Comparison:
     n_labels: int
     n_positive: int
     rows: list[Row]
+    answering: dict[str, str] = field(default_factory=dict)
 
 
 def columns(against: bool, seeds: bool) -> dict[str, str]:
@@ -73,9 +79,10 @@ def compare(
     """Compare the detectors of every concept set: one comparison a (dataset, model) that matches, in name order.
 
     `layer` None takes each label at the layer that was best for it on cal. `against` names a detector: every other one of the
-    same concept set gets the difference of its F1 to that one, with a paired bootstrap interval. `seeds` adds, for concept sets
-    that differ in nothing but seed and name, a row of their mean and standard deviation; its concept_set is their names with +
-    between.
+    same concept set gets the difference of its F1 to that one, with a paired bootstrap interval; `prompt` (`prompt:MODEL` where
+    several models answered) sets every row against that prompted model. `seeds` adds, for concept sets that differ in nothing
+    but seed and name, a row of their mean and standard deviation; its concept_set is their names with + between. A dataset that
+    nothing but prompted models was evaluated on has a comparison of these alone, unless model, unit or layer ask for more.
     Errors: BadInput for names that are not there, MissingTable where nothing was evaluated, StaleInput and Damaged for
     differences that cannot be computed from what is there now.
     """
@@ -84,12 +91,12 @@ def compare(
     _check(session, state, wanted, layer)
     given = {**wanted, "layer": layer}
     rows = _ordered(_records(session, "compare", given))
+    prompts = _records(session, "compare_prompts", {"dataset": dataset})
     floors = {(row["dataset"], row["model"]): row for row in _records(session, "compare_floors", given)}
     if against is not None:
-        detectors = {row["detector"] for row in rows}
-        if against not in detectors:
-            raise unknown("detector", against, detectors)
-        add_differences(session.warehouse, state, rows, against)
+        answering = _answering(rows, prompts, against)
+        add_differences(session.warehouse, state, rows, against, answering)
+        add_differences(session.warehouse, state, prompts, against, answering)
     if seeds and not any(len(members) > 1 for members in _families(rows)):
         raise BadInput(
             what="No two concept sets of one method differ only in their seed.",
@@ -98,8 +105,38 @@ def compare(
     if seeds:
         rows = _with_means(rows)
     names = columns(against is not None, seeds)
-    grouped = groupby(rows, lambda row: (row["dataset"], row["model"]))
-    return [_comparison(list(own), floors.get(key), layer, names) for key, own in grouped]
+    found: dict[tuple[str, str | None], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["dataset"], row["model"]), []).append(row)
+    if (model, unit, layer) == (None, None, None):
+        known = {row["dataset"] for row in rows}
+        found |= {(row["dataset"], None): [] for row in prompts if row["dataset"] not in known}
+    return [
+        _comparison(found[key], [row for row in prompts if row["dataset"] == key[0]], floors.get(key), layer, names)
+        for key in sorted(found, key=lambda key: (key[0], key[1] or ""))
+    ]
+
+
+def _answering(rows: list[Row], prompts: list[Row], against: str) -> dict[str, str] | None:
+    """The prompted model of each dataset that `against` means, or None where it is a detector of the rows. Errors: BadInput."""
+    detector, _, model = against.partition(":")
+    found: dict[str, list[str]] = {}
+    for row in prompts:
+        found.setdefault(row["dataset"], []).append(row["model"])
+    detectors = {row["detector"] for row in rows} | ({PROMPT} if prompts else set())
+    if detector not in detectors or (model and detector != PROMPT):
+        raise unknown("detector", against, detectors)
+    if detector != PROMPT:
+        return None
+    if model and not any(model in own for own in found.values()):
+        raise unknown("answering model", model, {one for own in found.values() for one in own})
+    for dataset, own in found.items():
+        if not model and len(own) > 1:
+            raise BadInput(
+                what=f"Several models answered for {dataset}: {', '.join(own)}.",
+                remedy=f"Say which, as in --against {PROMPT}:{own[0]}.",
+            )
+    return {dataset: model or own[0] for dataset, own in found.items() if not model or model in own}
 
 
 def _check(session: Session, state: State, wanted: dict[str, Any], layer: int | None) -> None:
@@ -108,8 +145,9 @@ def _check(session: Session, state: State, wanted: dict[str, Any], layer: int | 
     check_known(state, model=wanted["model"])
     if wanted["unit"] not in (None, "token", "cls"):
         raise unknown("unit", wanted["unit"], ("token", "cls"))
-    summaries = state.select("summary", **wanted)
-    if not summaries:
+    every = state.select("summary", **wanted)
+    summaries = [published for published in every if not PROMPT_KEYS.items() <= dict(published.partition.keys).items()]
+    if not summaries and (not every or wanted["model"] is not None or layer is not None):
         named = {name: value for name, value in wanted.items() if value is not None}
         raise MissingTable(
             stage="compare",
@@ -142,22 +180,25 @@ def _place(names: Sequence[str], name: str) -> tuple[int, str]:
     return (names.index(name) if name in names else len(names), name)
 
 
-def _comparison(rows: list[Row], floor: Row | None, layer: int | None, names: Iterable[str]) -> Comparison:
-    first, floors = rows[0], [] if floor is None else _floors(floor)
+def _comparison(
+    rows: list[Row], prompts: list[Row], floor: Row | None, layer: int | None, names: Iterable[str]
+) -> Comparison:
+    first, floors = [*rows, *prompts][0], [] if floor is None else _floors(floor)
     sets: dict[str, tuple[int, ...]] = {}
     for row in rows:
         if row.get("layers"):
             sets[row["concept_set"]] = tuple(sorted({*sets.get(row["concept_set"], ()), *row["layers"]}))
     return Comparison(
         dataset=first["dataset_name"],
-        model=first["model_name"],
-        blocks=first["blocks"],
+        model=first["model_name"] if rows else None,
+        blocks=first["blocks"] if rows else None,
         layer=layer,
         layers=tuple(sorted({number for own in sets.values() for number in own})),
         sets=sets,
         n_labels=floor["n_labels"] if floor else 0,
         n_positive=floor["n_positive"] if floor else 0,
-        rows=[{name: row.get(name) for name in names} for row in [*rows, *floors]],
+        rows=[{name: row.get(name) for name in names} for row in [*rows, *prompts, *floors]],
+        answering={row["model"]: row["model_name"] for row in prompts},
     )
 
 

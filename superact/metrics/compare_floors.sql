@@ -1,8 +1,9 @@
 -- compare_floors: what a detector without any signal reaches over the labels that a comparison averages over.
--- grain: dataset, model
--- reads: layer_selection, selection, label_floors (views of a session: path keys are columns)
+-- grain: dataset, model (NULL: of a comparison of prompted models alone)
+-- reads: layer_selection, selection, summary, prompt_detection, label_floors (views of a session: path keys are columns)
 -- parameters: $dataset, $model and $unit, NULL for any; $layer, NULL for the layer chosen for each label
--- Labels with a test positive that some detector could calibrate. View floors takes every evaluated label instead.
+-- Labels with a test positive that some detector could calibrate, or that a prompted model was asked about, which stands in every
+-- comparison of its dataset. View floors takes every evaluated label instead.
 WITH chosen AS (
     SELECT dataset, model, unit, label
     FROM layer_selection
@@ -19,6 +20,31 @@ judged AS (
         ($dataset::VARCHAR IS NULL OR dataset = $dataset::VARCHAR)
         AND ($model::VARCHAR IS NULL OR model = $model::VARCHAR)
         AND ($unit::VARCHAR IS NULL OR unit = $unit::VARCHAR)
+),
+prompted AS (
+    SELECT DISTINCT p.dataset, p.label
+    FROM prompt_detection AS p
+    JOIN summary AS s ON s.dataset = p.dataset AND s.model = p.model AND s.unit = 'sample'
+    WHERE $dataset::VARCHAR IS NULL OR p.dataset = $dataset::VARCHAR
+),
+sets AS (
+    SELECT DISTINCT dataset, model
+    FROM summary
+    WHERE
+        unit <> 'sample'
+        AND ($model::VARCHAR IS NULL OR model = $model::VARCHAR)
+        AND ($unit::VARCHAR IS NULL OR unit = $unit::VARCHAR)
+),
+compared AS (
+    SELECT dataset, model, label
+    FROM judged
+    UNION
+    SELECT p.dataset, s.model, p.label
+    FROM prompted AS p
+    JOIN sets AS s ON s.dataset = p.dataset
+    UNION
+    SELECT dataset, NULL AS model, label
+    FROM prompted
 )
 SELECT
     j.dataset,
@@ -27,6 +53,6 @@ SELECT
     fsum(f.coin_f1 * f.n_positive) / sum(f.n_positive) AS coin,
     count(*) AS n_labels,
     sum(f.n_positive)::BIGINT AS n_positive
-FROM judged AS j
+FROM compared AS j
 JOIN label_floors AS f ON f.dataset = j.dataset AND f.label = j.label
 GROUP BY j.dataset, j.model

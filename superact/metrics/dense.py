@@ -19,8 +19,9 @@ import pyarrow as pa
 
 from superact.errors import NonFinite
 from superact.metrics.embeddings import Block, Embeddings
+from superact.metrics.layer import Layer
 from superact.metrics.partition import batches, hold, hold_query
-from superact.metrics.plan import Layer, no_embeddings
+from superact.metrics.plan import no_embeddings
 from superact.store.rows import activation_rows, row_keys
 from superact.store.scratch import scratch_matrix
 from superact.store.shards import shard_tokens

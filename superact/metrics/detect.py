@@ -1,4 +1,7 @@
-"""Stage detect: sample_scores, thresholds, detection and selection of one layer; of a dense set, its activations too."""
+"""Stage detect: sample_scores, thresholds, detection and selection of one layer.
+
+Of a set scored from its embeddings, its activations too; of a sparse autoencoder, which of its units are evaluated.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,55 @@ import duckdb
 
 from superact.metrics.dense import DenseScores, chosen_concepts
 from superact.metrics.evaluation import Evaluation
+from superact.metrics.layer import KEPT_CONCEPTS, METRICS, UNITS, Layer
 from superact.metrics.partition import add_sql, batches, bind, hold, query
-from superact.metrics.plan import KEPT_CONCEPTS, METRICS, Layer
+from superact.metrics.sparse import SparseRanges, bind_units, hold_calibration, select_units
 
 Ranges = list[tuple[str, str]]
 
 
 def detect_layer(evaluation: Evaluation, layer: Layer) -> None:
     """Fill what is missing of the stage's tables. Errors: Damaged, NotEnoughDisk."""
-    if not layer.todo(("sample_scores", *METRICS, "activations")):
+    if not layer.todo((*UNITS, "sample_scores", *METRICS, "activations")):
         return
-    connection = evaluation.connection
     evaluation.bind_dataset(layer)
-    bind(connection, "concepts", evaluation.paths(layer.sources["concepts"]))
-    names = scored_concepts(connection)
-    if layer.dense:
-        _detect_dense(evaluation, layer, names)
-        return
-    activations = layer.sources["activations"]
+    {"activations": _detect_stored, "embeddings": _detect_dense, "sae_activations": _detect_sparse}[layer.source](
+        evaluation, layer
+    )
+
+
+def _detect_stored(evaluation: Evaluation, layer: Layer) -> None:
+    """A set whose activations are stored."""
+    connection, activations = evaluation.connection, layer.sources["activations"]
+    names = bind_concepts(evaluation, layer)
     bind(connection, "activations", evaluation.paths(activations))
     rows_each = activations.rows // max(1, len(names))
-    _roll_up(evaluation, layer, names, rows_each)
+
+    def ranges(names: list[str]) -> Ranges:
+        return batches(names, rows_each, evaluation.batch_rows)
+
+    _roll_up(evaluation, layer, names, "sample_scores", ranges)
     if layer.todo(METRICS):
-        detect(
-            connection,
-            batches(names, rows_each, evaluation.batch_rows),
-            unit=layer.unit,
-            measure=layer.measure,
-            supervised=layer.supervised,
-            keep=_keep(evaluation, layer),
-        )
-        for table in METRICS:
-            evaluation.write_held(layer, table)
+        judge(evaluation, layer, ranges(names), keep=_keep(evaluation, layer))
+        _write(evaluation, layer)
 
 
-def scored_concepts(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of the bound concepts that have a vector, in DuckDB's order."""
-    rows = connection.execute("SELECT concept FROM concepts WHERE status = 'ok' ORDER BY concept").fetchall()
+def _detect_sparse(evaluation: Evaluation, layer: Layer) -> None:
+    """A sparse autoencoder: its units, and from those that are kept what every other set has."""
+    select_units(evaluation, layer)
+    names = bind_units(evaluation, layer)
+    ranges = SparseRanges(evaluation, layer)
+    _roll_up(evaluation, layer, names, "sample_scores_sae", ranges.of_scores)
+    if layer.todo(METRICS):
+        hold_calibration(evaluation, layer)
+        judge(evaluation, layer, ranges.of_pairs(names), keep=_keep(evaluation, layer))
+        _write(evaluation, layer)
+
+
+def bind_concepts(evaluation: Evaluation, layer: Layer) -> list[str]:
+    """Bind `concepts`; names of those that have a vector, in DuckDB's order."""
+    bind(evaluation.connection, "concepts", evaluation.paths(layer.sources["concepts"]))
+    rows = evaluation.connection.execute("SELECT concept FROM concepts WHERE status = 'ok' ORDER BY concept").fetchall()
     return [name for (name,) in rows]
 
 
@@ -52,43 +67,60 @@ def _keep(evaluation: Evaluation, layer: Layer) -> int | None:
     return None if layer.supervised or evaluation.protocol.all_pairs else KEPT_CONCEPTS
 
 
-def _detect_dense(evaluation: Evaluation, layer: Layer, names: list[str]) -> None:
+def _detect_dense(evaluation: Evaluation, layer: Layer) -> None:
     """An unsupervised set from its embeddings: all sample scores, all-pairs thresholds, activations of what is selected."""
-    connection = evaluation.connection
+    names = bind_concepts(evaluation, layer)
     if not layer.todo(("sample_scores", *METRICS)):
         evaluation.bind_of(layer, "selection")
     dense = DenseScores(evaluation, layer, names)
     if layer.todo(("sample_scores", *METRICS)):
         with dense.calibrated() as calibration:
             evaluation.bind_of(layer, "sample_scores")
-            detect(
-                connection,
-                calibration.ranges,
-                unit=layer.unit,
-                measure=layer.measure,
-                supervised=False,
-                keep=_keep(evaluation, layer),
-                bind_range=calibration.bind_range,
-            )
-        for table in METRICS:
-            evaluation.write_held(layer, table)
+            keep = _keep(evaluation, layer)
+            judge(evaluation, layer, calibration.ranges, keep=keep, bind_range=calibration.bind_range)
+        _write(evaluation, layer)
     dense.write_activations()
 
 
-def _roll_up(evaluation: Evaluation, layer: Layer, names: list[str], rows_each: int) -> None:
+def _write(evaluation: Evaluation, layer: Layer) -> None:
+    for table in METRICS:
+        evaluation.write_held(layer, table)
+
+
+def _roll_up(
+    evaluation: Evaluation, layer: Layer, names: list[str], sql: str, ranges_of: Callable[[list[str]], Ranges]
+) -> None:
     """Write sample_scores, a file a range of concepts, going on after the files that an interrupted run finished."""
     part = layer.parts["sample_scores"]
     if not part.current:
         covered = [part.done[shard].note["last"] for shard in sorted(part.done)] if names else []
         left = names[names.index(covered[-1]) + 1 :] if covered else names
-        for shard, (first, last) in enumerate(batches(left, rows_each, evaluation.batch_rows), len(covered)):
-            rows = query(
-                evaluation.connection, f"sample_scores_{layer.unit}", first=first, last=last, measure=layer.measure
-            )
+        for shard, (first, last) in enumerate(ranges_of(left), len(covered)):
+            rows = query(evaluation.connection, f"{sql}_{layer.unit}", first=first, last=last, measure=layer.measure)
             part.write(shard, [rows], {"last": last})
         if not names:
             part.write(0, [])
     evaluation.bind_of(layer, "sample_scores")
+
+
+def judge(
+    evaluation: Evaluation,
+    layer: Layer,
+    ranges: Ranges,
+    *,
+    keep: int | None,
+    bind_range: Callable[[str, str], None] | None = None,
+) -> None:
+    """Hold thresholds, detection and selection of a layer; see `detect`."""
+    detect(
+        evaluation.connection,
+        ranges,
+        unit=layer.unit,
+        measure=layer.measure,
+        supervised=layer.supervised,
+        keep=keep,
+        bind_range=bind_range,
+    )
 
 
 def detect(

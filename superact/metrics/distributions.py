@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from superact.metrics.chosen import label_batches, selected
+from superact.metrics.chosen import bind_token_scores, label_batches, selected
 from superact.metrics.evaluation import Evaluation
+from superact.metrics.layer import DISTRIBUTIONS, Layer
 from superact.metrics.partition import add, add_sql, hold
-from superact.metrics.plan import DISTRIBUTIONS, Layer
 
 
 def distribute_layer(evaluation: Evaluation, layer: Layer) -> None:
@@ -20,7 +20,8 @@ def distribute_layer(evaluation: Evaluation, layer: Layer) -> None:
         return
     connection = evaluation.connection
     evaluation.bind_dataset(layer)
-    evaluation.bind_of(layer, "selection", "activations")
+    evaluation.bind_of(layer, "selection")
+    bind_token_scores(evaluation, layer)
     evaluation.bind("concepts", **layer.own("concepts"))
     for table in DISTRIBUTIONS:
         hold(connection, table)

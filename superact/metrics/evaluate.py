@@ -21,21 +21,11 @@ from superact.errors import BadInput
 from superact.metrics.detect import detect_layer
 from superact.metrics.distributions import distribute_layer
 from superact.metrics.evaluation import Evaluation
+from superact.metrics.layer import STAGES, Keys, Layer, Protocol
 from superact.metrics.layers import summarise_group
 from superact.metrics.localize import localize_layer
 from superact.metrics.partition import BATCH_ROWS, evaluation_connection
-from superact.metrics.plan import (
-    STAGES,
-    Keys,
-    Layer,
-    Protocol,
-    adopted,
-    declare,
-    outdated,
-    plan_layer,
-    wanted_sets,
-    with_labels,
-)
+from superact.metrics.plan import adopted, declare, outdated, plan_layer, wanted_sets, with_labels
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
 from superact.store.manifest import Document

@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from superact.metrics.layer import DATASET_TABLES, MODEL_TABLES, Layer, Protocol
 from superact.metrics.partition import BATCH_ROWS, bind, hold_query, hold_sql, pieces
-from superact.metrics.plan import DATASET_TABLES, MODEL_TABLES, Layer, Protocol, needed, published_by
+from superact.metrics.plan import needed, published_by
 from superact.store import Published, Run
 from superact.store.files import VerifiedFiles
 from superact.store.staging import StagedPartition
@@ -83,7 +84,7 @@ class Evaluation:
         for table in tables:
             part = layer.parts.get(table)
             if part is None:
-                if table == "activations" and not layer.dense:
+                if table == "activations" and layer.source == "activations":
                     published = layer.sources["activations"]
                 else:
                     published = published_by(self.run, layer, table)

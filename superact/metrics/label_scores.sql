@@ -1,7 +1,7 @@
 -- label_scores: the scores of all cal and test content tokens for the concepts of some labels, and what each label says of them.
 -- grain: label, sample, token
 -- reads: chosen_labels; activations (one partition); samples, sample_labels, token_labels
--- parameters: $first and $last, the range of the chosen concepts; $measure, cosine or signed_distance
+-- parameters: $first and $last, the range of the chosen concepts; $measure, cosine, signed_distance or activation
 -- in_concept: the token carries the label; carries: its sample does. Read once a batch of labels; localization, distributions,
 -- separation and superactivator_ratio read these rows.
 WITH evaluated AS (

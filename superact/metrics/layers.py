@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from superact.metrics.bootstrap import Outcomes, interval, weighted_f1
 from superact.metrics.evaluation import Evaluation, stamped
+from superact.metrics.identities import summary_identity
+from superact.metrics.layer import SUMMARIES, Keys, Layer, keys_of, widest
 from superact.metrics.partition import hold, hold_query, query
-from superact.metrics.plan import SUMMARIES, Keys, Layer, keys_of, summary_identity, widest
 
 Rows = dict[tuple[str, int | None, str], pa.Table]
 """Outcomes by (layer_choice, layer, detector)."""

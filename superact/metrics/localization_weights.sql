@@ -1,7 +1,7 @@
 -- localization_weights: the superactivators of every label in a range of samples, and their softmax weights.
 -- grain: label, sample, token
 -- reads: activations (one partition); localization_labels; samples
--- parameters: $first and $last, the sample range of this block; $measure, cosine or signed_distance
+-- parameters: $first and $last, the sample range of this block; $measure, cosine, signed_distance or activation
 -- global_weight: over the superactivators of train and cal together; local_weight: over those of the sample alone, for cal and
 -- test samples, which are thereby detected. Weights are unnormalised (the vector they make is): exp(logit - maximum).
 WITH reached AS (

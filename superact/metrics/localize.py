@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from superact.metrics.alignment import BLOCK_WEIGHTS, Alignment
-from superact.metrics.chosen import label_batches, selected
+from superact.metrics.chosen import bind_token_scores, label_batches, selected
 from superact.metrics.embeddings import Embeddings
 from superact.metrics.evaluation import Evaluation
+from superact.metrics.layer import LOCALIZATION, Layer
 from superact.metrics.partition import add_sql, hold, hold_query, query
-from superact.metrics.plan import LOCALIZATION, Layer
 
 
 def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
@@ -21,7 +21,8 @@ def localize_layer(evaluation: Evaluation, layer: Layer) -> None:
     connection = evaluation.connection
     evaluation.bind_dataset(layer)
     evaluation.bind_floors(layer)
-    evaluation.bind_of(layer, "thresholds", "selection", "sample_scores", "activations")
+    evaluation.bind_of(layer, "thresholds", "selection", "sample_scores")
+    bind_token_scores(evaluation, layer)
     evaluation.bind("concepts", **layer.own("concepts"))
     labels = query(connection, "localization_labels", measure=layer.measure)
     aligned = "localization_scores" in layer.identities

@@ -15,21 +15,15 @@ import pyarrow as pa
 
 from superact.cache import cache_path
 from superact.metrics.dense import DenseScores
-from superact.metrics.detect import detect, scored_concepts
+from superact.metrics.detect import bind_concepts, judge
 from superact.metrics.evaluate import WRITE_BUDGET, evaluated, group_sets, planned, rows_written
 from superact.metrics.evaluation import Evaluation, stamped
+from superact.metrics.identities import summary_identity
+from superact.metrics.layer import KEPT_CONCEPTS, Layer, Protocol, keys_of, widest
 from superact.metrics.layers import hold_choices
 from superact.metrics.partition import BATCH_ROWS, batches, bind, evaluation_connection, hold_query, query
-from superact.metrics.plan import (
-    KEPT_CONCEPTS,
-    Layer,
-    Protocol,
-    keys_of,
-    summary_identity,
-    wanted_sets,
-    widest,
-    with_labels,
-)
+from superact.metrics.plan import wanted_sets, with_labels
+from superact.metrics.sparse import SparseRanges, bind_units, hold_calibration
 from superact.store import Warehouse
 from superact.store.files import VerifiedFiles
 
@@ -125,15 +119,20 @@ def permuted(samples: pa.Table, seed: int, shuffle: int) -> pa.Table:
 def _detect(evaluation: Evaluation, layer: Layer) -> None:
     """Hold thresholds, detection and selection of one layer on the shuffled labels."""
     connection = evaluation.connection
-    bind(connection, "concepts", evaluation.paths(layer.sources["concepts"]))
     evaluation.bind_of(layer, "sample_scores")
-    names = scored_concepts(connection)
-    shared: dict[str, Any] = {"unit": layer.unit, "measure": layer.measure, "supervised": layer.supervised}
-    if layer.dense:
+    if layer.source == "sae_activations":
+        # Which units are evaluated follows from how many tokens carry labels, not from which: shuffling leaves it alone.
+        evaluation.bind_of(layer, "sae_units")
+        names = bind_units(evaluation, layer)
+        hold_calibration(evaluation, layer)
+        judge(evaluation, layer, SparseRanges(evaluation, layer).of_pairs(names), keep=KEPT_CONCEPTS)
+        return
+    names = bind_concepts(evaluation, layer)
+    if layer.source == "embeddings":
         with DenseScores(evaluation, layer, names).calibrated() as calibration:
-            detect(connection, calibration.ranges, **shared, keep=KEPT_CONCEPTS, bind_range=calibration.bind_range)
+            judge(evaluation, layer, calibration.ranges, keep=KEPT_CONCEPTS, bind_range=calibration.bind_range)
         return
     activations = layer.sources["activations"]
     bind(connection, "activations", evaluation.paths(activations))
     ranges = batches(names, activations.rows // max(1, len(names)), evaluation.batch_rows)
-    detect(connection, ranges, **shared, keep=None if layer.supervised else KEPT_CONCEPTS)
+    judge(evaluation, layer, ranges, keep=None if layer.supervised else KEPT_CONCEPTS)

@@ -6,7 +6,7 @@ the published summary: its seed and replicates stand in its identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,7 +20,8 @@ from superact.errors import BadQuery, Damaged, MissingTable, StaleInput
 from superact.metrics.bootstrap import interval, sample_f1, weighted_f1
 from superact.metrics.evaluation import whole_files
 from superact.metrics.layers import as_outcomes, n_test, read_outcomes
-from superact.metrics.partition import bind, evaluation_connection
+from superact.metrics.partition import bind, evaluation_connection, query
+from superact.metrics.prompts import METHOD, PROMPT
 from superact.schemas import tables
 from superact.store import Published, State, Warehouse
 from superact.store.files import VerifiedFiles
@@ -28,6 +29,9 @@ from superact.store.stale import is_stale
 
 Row = dict[str, Any]
 Keys = dict[str, Any]
+
+_OTHER = ""
+"""The name, among those of detectors, of what they are set against."""
 
 
 class Judged(NamedTuple):
@@ -56,20 +60,24 @@ def layers_of(summary: Published) -> list[int]:
     return sorted(int(name.removeprefix(prefix)) for name in summary.identity if name.startswith(prefix))
 
 
-def add_differences(warehouse: Warehouse, state: State, rows: list[Row], against: str) -> None:
+def add_differences(
+    warehouse: Warehouse, state: State, rows: list[Row], against: str, answering: Mapping[str, str] | None = None
+) -> None:
     """Give every row the columns against, difference, difference_low and difference_high, in place.
 
-    Rows of one (dataset, model, concept_set) stand together. The difference is taken over the labels that both detectors
-    average over; NULL for `against` itself, and where its concept set does not have that detector or no label in common.
+    Rows of one (dataset, model, concept_set) stand together. `against` is the detector of the same concept set or, where
+    `answering` names a model for the row's dataset, that prompted model. The difference is taken over the labels that both
+    average over; NULL for `against` itself, and where there is none of that name or no label in common.
     Errors: MissingTable, StaleInput, Damaged.
     """
     with evaluation_connection() as connection:
         reader = _Reader(warehouse, state, connection)
         for keys, group in groupby(rows, lambda row: {name: row[name] for name in ("dataset", "model", "concept_set")}):
             own = list(group)
-            found = {}
-            if any(row["detector"] == against for row in own):
-                found = _differences(reader, keys, own, against)
+            if answering is None:
+                found = _to_own_detector(reader, keys, own, against)
+            else:
+                found = _to_prompted(reader, keys, own, answering.get(keys["dataset"]))
             for row in own:
                 own_difference = found.get(row["detector"])
                 row["against"] = against if own_difference else None
@@ -77,14 +85,34 @@ def add_differences(warehouse: Warehouse, state: State, rows: list[Row], against
         reader.verified.save()
 
 
-def _differences(reader: _Reader, keys: Keys, rows: list[Row], against: str) -> dict[str, Difference]:
-    """Difference and interval of every detector of one concept set that has a label in common with `against`."""
+def _to_own_detector(reader: _Reader, keys: Keys, rows: list[Row], against: str) -> dict[str, Difference]:
+    """Difference of every detector of one concept set to another one of it."""
+    if not any(row["detector"] == against for row in rows):
+        return {}
+    judged = _judged_set(reader, keys, rows)
+    other = judged.pop(against, None)
+    return {} if other is None else _differences(reader, judged, other)  # None: no label is evaluated
+
+
+def _to_prompted(reader: _Reader, keys: Keys, rows: list[Row], model: str | None) -> dict[str, Difference]:
+    """Difference of every detector of one concept set, or of another prompted model, to a prompted model."""
+    is_prompt = keys["concept_set"] == PROMPT["concept_set"]
+    if model is None or (is_prompt and keys["model"] == model):
+        return {}
+    judged = {METHOD: reader.answers(keys)} if is_prompt else _judged_set(reader, keys, rows)
+    return _differences(reader, judged, reader.answers({**keys, "model": model}))
+
+
+def _judged_set(reader: _Reader, keys: Keys, rows: list[Row]) -> dict[str, Judged]:
     judged: dict[str, Judged] = {}
     for unit in sorted({row["unit"] for row in rows}):
         judged |= reader.judged({**keys, "unit": unit}, rows[0]["layer"])
-    n, other = n_test(reader.connection), judged.pop(against, None)
-    if other is None:  # no label is evaluated
-        return {}
+    return judged
+
+
+def _differences(reader: _Reader, judged: Mapping[str, Judged], other: Judged) -> dict[str, Difference]:
+    """Difference and interval of everything that has a label in common with `other`; the dataset's samples are bound."""
+    n = n_test(reader.connection)
     # Detectors that share their labels and draws share the replicates of the other one, too.
     alike: dict[tuple[Any, ...], dict[str, Judged]] = {}
     for detector, one in judged.items():
@@ -92,13 +120,12 @@ def _differences(reader: _Reader, keys: Keys, rows: list[Row], against: str) -> 
             alike.setdefault((one.seed, one.replicates, common), {})[detector] = one
     found: dict[str, Difference] = {}
     for (seed, replicates, common), members in alike.items():
-        outcomes = {
-            name: as_outcomes(_of_labels(one.outcomes, common)) for name, one in ({**members, against: other}).items()
-        }
-        points = {name: sample_f1(n, rows) for name, rows in outcomes.items()}
-        draws = weighted_f1(n, seed, outcomes, replicates)
-        for name in members:
-            found[name] = Difference(points[name] - points[against], *interval(draws[name] - draws[against]))
+        outcomes = {name: as_outcomes(_of_labels(one.outcomes, common)) for name, one in members.items()}
+        rival = as_outcomes(_of_labels(other.outcomes, common))
+        draws = weighted_f1(n, seed, {**outcomes, _OTHER: rival}, replicates)
+        for name, rows in outcomes.items():
+            point = sample_f1(n, rows) - sample_f1(n, rival)
+            found[name] = Difference(point, *interval(draws[name] - draws[_OTHER]))
     return found
 
 
@@ -133,6 +160,15 @@ class _Reader:
             if kind == choice
         }
 
+    def answers(self, keys: Keys) -> Judged:
+        """What a prompted model said of the test samples of a dataset."""
+        own = {"dataset": keys["dataset"], "model": keys["model"]}
+        summary = self._current("summary", {**own, **PROMPT})
+        for table in ("samples", "labels", "sample_labels", "prompt_answers"):
+            self._bind(table, own)
+        outcomes = query(self.connection, "prompt_outcomes")
+        return Judged(outcomes, summary.identity["seed"], summary.identity["replicates"])
+
     def _bind_layer(self, keys: Keys) -> None:
         for table in ("selection", "sample_scores"):
             self._bind(table, keys)
@@ -150,6 +186,8 @@ class _Reader:
         """A partition that must be there and up to date: the summary would say something else than its tables do."""
         own = {name: keys[name] for name in tables()[table].path}
         command = f"superact eval --dataset {keys['dataset']} --model {keys['model']}"
+        if keys.get("unit") == PROMPT["unit"]:
+            command = f"superact prompt eval {keys['dataset']} --model {keys['model']}"
         published = self._state.get(table, **own)
         if published is None:
             raise MissingTable(

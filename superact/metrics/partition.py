@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from superact.query.session import connect, quoted, run_sql, sql_file, used_parameters
 from superact.schemas import tables
+
+Name = TypeVar("Name", str, int)
 
 BATCH_ROWS = 4_000_000
 PIECE_ROWS = 250_000
@@ -37,6 +39,11 @@ def bind(connection: duckdb.DuckDBPyConnection, table: str, paths: Iterable[Path
         select = f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false)"
     else:
         select = "SELECT " + ", ".join(f'NULL::{c.sql_type} AS "{c.name}"' for c in stored) + " WHERE false"
+    view(connection, table, select)
+
+
+def view(connection: duckdb.DuckDBPyConnection, table: str, select: str) -> None:
+    """Make `table` a view: its rows are computed where they are read."""
     _drop(connection, table)
     connection.execute(f"CREATE TEMP VIEW {table} AS {select}")
 
@@ -111,3 +118,19 @@ def batches(concepts: Sequence[str], rows_each: int, batch_rows: int = BATCH_ROW
     """
     step = max(1, batch_rows // max(rows_each, 1))
     return [(concepts[i], concepts[min(i + step, len(concepts)) - 1]) for i in range(0, len(concepts), step)]
+
+
+def counted_batches(
+    names: Sequence[Name], rows: Sequence[int], batch_rows: int = BATCH_ROWS
+) -> list[tuple[Name, Name]]:
+    """The same where names have different numbers of rows: ranges of at most `batch_rows`, or of one name with more."""
+    found: list[tuple[Name, Name]] = []
+    held = 0
+    for name, own in zip(names, rows, strict=True):
+        if found and held + own <= batch_rows:
+            found[-1] = (found[-1][0], name)
+            held += own
+        else:
+            found.append((name, name))
+            held = own
+    return found

@@ -14,6 +14,7 @@ from superact.published.files import PublishedFile
 from superact.published.folder import FileWriter, check_folder, whole_folder
 from superact.published.layers import layer_files
 from superact.published.localization import floor_files, localization_files
+from superact.published.prompts import prompt_files
 from superact.published.readme import readme
 from superact.published.sets import ConceptSet, find_sets, has, inputs
 from superact.query import Session
@@ -62,7 +63,7 @@ def export_published(
 
 
 def files_of(session: Session, state: State, one: ConceptSet, first: frozenset[str]) -> Iterator[PublishedFile]:
-    """Every file of one set; those of its model, or of all its layers, where it is the `first` of them."""
+    """Every file of one set; those of its dataset, its model, or all its layers, where it is the `first` of them."""
     yield from threshold_files(session, one)
     yield from detection_files(session, one)
     yield from choice_files(session, one)
@@ -74,16 +75,20 @@ def files_of(session: Session, state: State, one: ConceptSet, first: frozenset[s
         yield from distribution_files(session, one)
     if "floors" in first and state.select("localization", dataset=one.keys["dataset"], model=one.keys["model"]):
         yield from floor_files(session, one)
+    if "prompts" in first:
+        yield from prompt_files(session, one)
 
 
 def _is_first(sets: list[ConceptSet], number: int) -> frozenset[str]:
-    """Which files that several sets share this one is to write: the averages over layers, the floors of a model."""
+    """Which files that several sets share this one is to write: averages over layers, floors of a model, prompted models."""
     one, before = sets[number], sets[:number]
     found = set()
     if all((s.folder, s.stem) != (one.folder, one.stem) for s in before):
         found.add("layers")
     if one.unit == "token" and all((s.folder, s.short, s.unit) != (one.folder, one.short, "token") for s in before):
         found.add("floors")
+    if all(s.folder != one.folder for s in before):
+        found.add("prompts")
     return frozenset(found)
 
 

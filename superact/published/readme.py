@@ -38,10 +38,12 @@ Where a number means something else than in the published file of that name
 * inversion_random_*: tokens drawn at the label's own rate on cal; published: one in two.
 * activation_distributions: one range a concept, shared by the three files and not widened; samples that carry no label at
   all are counted; texts have the split into tokens, too.
+* prompt_results: an answer is yes where it says yes and not no, in any case; what could not be read is 0, what was not asked
+  is empty. Image Index is the row of metadata.csv. Where a place was asked for, the reply stands as it came.
 * percentthrumodel_{p}: the p of the model's published list that leads to the layer, else 100 * layer / T. Without a known
   T, and for layer 0 (the embedding output), p is the layer itself.
 
-Not written: concept vectors, activations, ground truth, Superpatches, Quant_Results_with_CI, prompt_results,
+Not written: concept vectors, activations, ground truth, Superpatches, Quant_Results_with_CI,
 optimal_ptm_results_*.pt, superactivator_local (the published code has no such file).
 """
 

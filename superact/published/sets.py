@@ -17,8 +17,14 @@ from superact.store import Published, State
 EVALUATED = "selection"
 """The table that says that a set was evaluated: detect publishes it with thresholds and detection."""
 
-TABLES = ("thresholds", "detection", EVALUATED, "localization", "distributions", "layer_selection", "summary")
-"""What the files are made of: three tables of detect, and those of the later stages of eval, which may be missing."""
+PROMPTED = "prompt_detection"
+"""The table that says that the answers of a prompted model were evaluated."""
+
+_OF_SETS = ("thresholds", "detection", EVALUATED, "localization", "distributions", "layer_selection", "summary")
+
+TABLES = (*_OF_SETS, PROMPTED)
+"""What the files are made of: three tables of detect, those of the later stages of eval and of prompted models, which may be
+missing."""
 
 _KEYS = ("dataset", "model", "layer", "concept_set", "unit")
 
@@ -98,7 +104,8 @@ def inputs(state: State, chosen: Iterable[ConceptSet]) -> list[Published]:
     """The metric partitions behind the files of the sets, in key order."""
     found = set()
     for one in chosen:
-        for table in TABLES:
+        found |= {p.partition for p in state.select(PROMPTED, dataset=one.keys["dataset"])}
+        for table in _OF_SETS:
             if "unit" in tables()[table].path or one.unit == "token":
                 found |= {p.partition for p in state.select(table, **one.own(table))}
     return [state.partitions[partition] for partition in sorted(found)]

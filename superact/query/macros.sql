@@ -8,7 +8,7 @@ CREATE OR REPLACE TEMP MACRO levels() AS [0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0
 CREATE OR REPLACE TEMP MACRO ratio(numerator, denominator) AS
     CASE WHEN denominator = 0 THEN 0.0::DOUBLE ELSE numerator::DOUBLE / denominator END;
 
--- The score of a token by the method's own measure.
+-- The score of a token by the method's own measure. For measure activation both columns hold the activation.
 CREATE OR REPLACE TEMP MACRO score_of(measure, cosine, signed_distance) AS
     CASE measure WHEN 'cosine' THEN cosine ELSE signed_distance END;
 

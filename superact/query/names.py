@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 _MOST = 5
 
-_WORDS = {"unit": ("token", "cls"), "split": ("train", "cal", "test")}
+_WORDS = {"unit": ("token", "cls", "sample"), "split": ("train", "cal", "test")}
 """Columns whose values are fixed, whatever the warehouse holds."""
 
 _LISTED = {
     "label": "SELECT DISTINCT label AS name FROM labels",
-    "detector": "SELECT detector AS name FROM detectors()",
-    "method": "SELECT DISTINCT method AS name FROM concept_sets",
+    "detector": "SELECT detector AS name FROM detectors() UNION ALL SELECT 'prompt'",
+    "method": "SELECT method AS name FROM concept_sets UNION SELECT method FROM summary",
     "delta": "SELECT unnest(deltas()) AS name",
 }
 """Columns whose values are those of a table."""

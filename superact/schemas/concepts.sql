@@ -18,5 +18,5 @@ CREATE TABLE concepts (
     epochs      INTEGER,          -- training epochs run; NULL for prototypes
     train_f1    DOUBLE,           -- F1 on the balanced train rows; NULL for prototypes
     seed        BIGINT,           -- seed of this vector; NULL where nothing is random
-    status      VARCHAR NOT NULL  -- ok, no_train_positives or no_train_negatives
+    status      VARCHAR NOT NULL  -- ok, no_train_positives, no_train_negatives or zero_vector
 );

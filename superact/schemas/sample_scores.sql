@@ -11,5 +11,5 @@ CREATE TABLE sample_scores (
     concept     VARCHAR NOT NULL, -- name of a scored vector: the label it was learned for, or a cluster id as text
     sample      INTEGER NOT NULL, -- 0-based row of the dataset's metadata.csv
     aggregate   VARCHAR NOT NULL, -- max, mean, last, random (unit token) or cls (unit cls)
-    score       FLOAT             -- the aggregate over content tokens; NULL for a sample without any
+    score       FLOAT             -- the aggregate over content tokens; NULL for a sample without any. Method sae: above 0, no row for 0
 );

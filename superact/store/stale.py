@@ -9,6 +9,8 @@ from superact.store.manifest import Published, State
 _INPUT, _LAYER = "input:", "layer:"
 _OPTIONAL = frozenset({"embeddings"})
 """Inputs that may be dropped once they served: what was made from them stands."""
+_OF_TOKENS = frozenset({"tokens", "token_labels"})
+"""Inputs that are of the model in `tokens_of`, where a path has it: `model` is then the one that answered."""
 
 
 def stale(state: State) -> list[Published]:
@@ -24,6 +26,8 @@ def is_stale(state: State, published: Published) -> bool:
     for name, wanted in published.identity.items():
         if name.startswith(_INPUT):
             table, own = name.removeprefix(_INPUT), keys
+            if table in _OF_TOKENS:
+                own = {**keys, "model": keys.get("tokens_of", keys["model"])}
         elif name.startswith(_LAYER):
             table, own = "selection", {**keys, "layer": int(name.removeprefix(_LAYER))}
         else:

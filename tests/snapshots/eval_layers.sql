@@ -180,86 +180,166 @@ WITH tested AS (
     SELECT sample, row_number() OVER (ORDER BY sample) - 1 AS position
     FROM samples
     WHERE split = 'test'
+),
+judged AS (
+    SELECT label, concept, threshold
+    FROM selection
+    WHERE detector = 'last_token' AND threshold IS NOT NULL
+),
+detected_samples AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN detectors() AS d ON d.detector = 'last_token'
+    JOIN sample_scores AS ss ON ss.concept = j.concept AND ss.aggregate = d.aggregate
+    JOIN tested AS s ON s.sample = ss.sample
+    WHERE detected(ss.score, j.threshold)
+),
+carried AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN sample_labels AS sl ON sl.label = j.label
+    JOIN tested AS s ON s.sample = sl.sample
 )
-SELECT chosen.label, s.position, detected(ss.score, chosen.threshold) AS predicted, sl.label IS NOT NULL AS truth
-FROM selection AS chosen
-JOIN detectors() AS d ON d.detector = chosen.detector
-JOIN sample_scores AS ss ON ss.concept = chosen.concept AND ss.aggregate = d.aggregate
-JOIN tested AS s ON s.sample = ss.sample
-LEFT JOIN sample_labels AS sl ON sl.sample = s.sample AND sl.label = chosen.label
-WHERE
-    chosen.detector = 'last_token'
-    AND chosen.threshold IS NOT NULL
-    AND (detected(ss.score, chosen.threshold) OR sl.label IS NOT NULL)
-ORDER BY chosen.label, s.position;
+SELECT
+    coalesce(d.label, c.label) AS label,
+    coalesce(d.position, c.position) AS position,
+    d.label IS NOT NULL AS predicted,
+    c.label IS NOT NULL AS truth
+FROM detected_samples AS d
+FULL JOIN carried AS c ON c.label = d.label AND c.position = d.position
+ORDER BY label, position;
 
 WITH tested AS (
     SELECT sample, row_number() OVER (ORDER BY sample) - 1 AS position
     FROM samples
     WHERE split = 'test'
+),
+judged AS (
+    SELECT label, concept, threshold
+    FROM selection
+    WHERE detector = 'max_token' AND threshold IS NOT NULL
+),
+detected_samples AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN detectors() AS d ON d.detector = 'max_token'
+    JOIN sample_scores AS ss ON ss.concept = j.concept AND ss.aggregate = d.aggregate
+    JOIN tested AS s ON s.sample = ss.sample
+    WHERE detected(ss.score, j.threshold)
+),
+carried AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN sample_labels AS sl ON sl.label = j.label
+    JOIN tested AS s ON s.sample = sl.sample
 )
-SELECT chosen.label, s.position, detected(ss.score, chosen.threshold) AS predicted, sl.label IS NOT NULL AS truth
-FROM selection AS chosen
-JOIN detectors() AS d ON d.detector = chosen.detector
-JOIN sample_scores AS ss ON ss.concept = chosen.concept AND ss.aggregate = d.aggregate
-JOIN tested AS s ON s.sample = ss.sample
-LEFT JOIN sample_labels AS sl ON sl.sample = s.sample AND sl.label = chosen.label
-WHERE
-    chosen.detector = 'max_token'
-    AND chosen.threshold IS NOT NULL
-    AND (detected(ss.score, chosen.threshold) OR sl.label IS NOT NULL)
-ORDER BY chosen.label, s.position;
+SELECT
+    coalesce(d.label, c.label) AS label,
+    coalesce(d.position, c.position) AS position,
+    d.label IS NOT NULL AS predicted,
+    c.label IS NOT NULL AS truth
+FROM detected_samples AS d
+FULL JOIN carried AS c ON c.label = d.label AND c.position = d.position
+ORDER BY label, position;
 
 WITH tested AS (
     SELECT sample, row_number() OVER (ORDER BY sample) - 1 AS position
     FROM samples
     WHERE split = 'test'
+),
+judged AS (
+    SELECT label, concept, threshold
+    FROM selection
+    WHERE detector = 'mean_token' AND threshold IS NOT NULL
+),
+detected_samples AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN detectors() AS d ON d.detector = 'mean_token'
+    JOIN sample_scores AS ss ON ss.concept = j.concept AND ss.aggregate = d.aggregate
+    JOIN tested AS s ON s.sample = ss.sample
+    WHERE detected(ss.score, j.threshold)
+),
+carried AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN sample_labels AS sl ON sl.label = j.label
+    JOIN tested AS s ON s.sample = sl.sample
 )
-SELECT chosen.label, s.position, detected(ss.score, chosen.threshold) AS predicted, sl.label IS NOT NULL AS truth
-FROM selection AS chosen
-JOIN detectors() AS d ON d.detector = chosen.detector
-JOIN sample_scores AS ss ON ss.concept = chosen.concept AND ss.aggregate = d.aggregate
-JOIN tested AS s ON s.sample = ss.sample
-LEFT JOIN sample_labels AS sl ON sl.sample = s.sample AND sl.label = chosen.label
-WHERE
-    chosen.detector = 'mean_token'
-    AND chosen.threshold IS NOT NULL
-    AND (detected(ss.score, chosen.threshold) OR sl.label IS NOT NULL)
-ORDER BY chosen.label, s.position;
+SELECT
+    coalesce(d.label, c.label) AS label,
+    coalesce(d.position, c.position) AS position,
+    d.label IS NOT NULL AS predicted,
+    c.label IS NOT NULL AS truth
+FROM detected_samples AS d
+FULL JOIN carried AS c ON c.label = d.label AND c.position = d.position
+ORDER BY label, position;
 
 WITH tested AS (
     SELECT sample, row_number() OVER (ORDER BY sample) - 1 AS position
     FROM samples
     WHERE split = 'test'
+),
+judged AS (
+    SELECT label, concept, threshold
+    FROM selection
+    WHERE detector = 'random_token' AND threshold IS NOT NULL
+),
+detected_samples AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN detectors() AS d ON d.detector = 'random_token'
+    JOIN sample_scores AS ss ON ss.concept = j.concept AND ss.aggregate = d.aggregate
+    JOIN tested AS s ON s.sample = ss.sample
+    WHERE detected(ss.score, j.threshold)
+),
+carried AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN sample_labels AS sl ON sl.label = j.label
+    JOIN tested AS s ON s.sample = sl.sample
 )
-SELECT chosen.label, s.position, detected(ss.score, chosen.threshold) AS predicted, sl.label IS NOT NULL AS truth
-FROM selection AS chosen
-JOIN detectors() AS d ON d.detector = chosen.detector
-JOIN sample_scores AS ss ON ss.concept = chosen.concept AND ss.aggregate = d.aggregate
-JOIN tested AS s ON s.sample = ss.sample
-LEFT JOIN sample_labels AS sl ON sl.sample = s.sample AND sl.label = chosen.label
-WHERE
-    chosen.detector = 'random_token'
-    AND chosen.threshold IS NOT NULL
-    AND (detected(ss.score, chosen.threshold) OR sl.label IS NOT NULL)
-ORDER BY chosen.label, s.position;
+SELECT
+    coalesce(d.label, c.label) AS label,
+    coalesce(d.position, c.position) AS position,
+    d.label IS NOT NULL AS predicted,
+    c.label IS NOT NULL AS truth
+FROM detected_samples AS d
+FULL JOIN carried AS c ON c.label = d.label AND c.position = d.position
+ORDER BY label, position;
 
 WITH tested AS (
     SELECT sample, row_number() OVER (ORDER BY sample) - 1 AS position
     FROM samples
     WHERE split = 'test'
+),
+judged AS (
+    SELECT label, concept, threshold
+    FROM selection
+    WHERE detector = 'superactivator' AND threshold IS NOT NULL
+),
+detected_samples AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN detectors() AS d ON d.detector = 'superactivator'
+    JOIN sample_scores AS ss ON ss.concept = j.concept AND ss.aggregate = d.aggregate
+    JOIN tested AS s ON s.sample = ss.sample
+    WHERE detected(ss.score, j.threshold)
+),
+carried AS (
+    SELECT j.label, s.position
+    FROM judged AS j
+    JOIN sample_labels AS sl ON sl.label = j.label
+    JOIN tested AS s ON s.sample = sl.sample
 )
-SELECT chosen.label, s.position, detected(ss.score, chosen.threshold) AS predicted, sl.label IS NOT NULL AS truth
-FROM selection AS chosen
-JOIN detectors() AS d ON d.detector = chosen.detector
-JOIN sample_scores AS ss ON ss.concept = chosen.concept AND ss.aggregate = d.aggregate
-JOIN tested AS s ON s.sample = ss.sample
-LEFT JOIN sample_labels AS sl ON sl.sample = s.sample AND sl.label = chosen.label
-WHERE
-    chosen.detector = 'superactivator'
-    AND chosen.threshold IS NOT NULL
-    AND (detected(ss.score, chosen.threshold) OR sl.label IS NOT NULL)
-ORDER BY chosen.label, s.position;
+SELECT
+    coalesce(d.label, c.label) AS label,
+    coalesce(d.position, c.position) AS position,
+    d.label IS NOT NULL AS predicted,
+    c.label IS NOT NULL AS truth
+FROM detected_samples AS d
+FULL JOIN carried AS c ON c.label = d.label AND c.position = d.position
+ORDER BY label, position;
 
 SELECT count(*) FROM samples WHERE split = 'test';
 

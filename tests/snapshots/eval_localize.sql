@@ -159,8 +159,8 @@ SELECT
     c.label,
     c.concept,
     c.threshold::FLOAT AS threshold,
-    CASE 'cosine' WHEN 'cosine' THEN 1.0 ELSE any_value(v.norm) END AS scale,
-    max(ss.score::DOUBLE) * CASE 'cosine' WHEN 'cosine' THEN 1.0 ELSE any_value(v.norm) END AS peak
+    CASE 'cosine' WHEN 'signed_distance' THEN any_value(v.norm) ELSE 1.0 END AS scale,
+    max(ss.score::DOUBLE) * CASE 'cosine' WHEN 'signed_distance' THEN any_value(v.norm) ELSE 1.0 END AS peak
 FROM selection AS c
 JOIN concepts AS v ON v.concept = c.concept
 JOIN sample_scores AS ss ON ss.concept = c.concept AND ss.aggregate = 'max'

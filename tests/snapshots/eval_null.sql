@@ -80,13 +80,13 @@ ORDER BY tl.label, tl.sample, tl.token;
 
 CREATE TEMP TABLE calibration_tokens AS FROM incoming_rows;
 
+CREATE TEMP VIEW sample_scores AS SELECT "concept", "sample", "aggregate", "score" FROM
+read_parquet(['<warehouse>/tables/sample_scores/dataset=toys/model=tiny/layer=1/concept_set=avg/unit=token/part-00000.parquet'],
+hive_partitioning = false);
+
 CREATE TEMP VIEW concepts AS SELECT "concept", "method", "vector", "bias", "norm", "n_positive", "n_negative", "epochs",
 "train_f1", "seed", "status" FROM
 read_parquet(['<warehouse>/tables/concepts/dataset=toys/model=tiny/layer=1/concept_set=avg/unit=token/part-00000.parquet'],
-hive_partitioning = false);
-
-CREATE TEMP VIEW sample_scores AS SELECT "concept", "sample", "aggregate", "score" FROM
-read_parquet(['<warehouse>/tables/sample_scores/dataset=toys/model=tiny/layer=1/concept_set=avg/unit=token/part-00000.parquet'],
 hive_partitioning = false);
 
 SELECT concept FROM concepts WHERE status = 'ok' ORDER BY concept;

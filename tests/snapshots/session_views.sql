@@ -86,6 +86,40 @@ read_parquet(['<warehouse>/metrics/null_summary/dataset=toys/model=tiny/concept_
 hive_partitioning = true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR', 'concept_set': 'VARCHAR', 'unit':
 'VARCHAR'});
 
+CREATE OR REPLACE VIEW prompt_answers AS SELECT "dataset", "model", "sample", "label", "answer", "reply",
+"localization_reply" FROM
+read_parquet(['<warehouse>/tables/prompt_answers/dataset=toys/model=asked/part-00000.parquet'], hive_partitioning =
+true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR'});
+
+CREATE OR REPLACE VIEW prompt_detection AS SELECT "dataset", "model", "label", "tp", "fp", "fn", "tn", "precision",
+"recall", "f1", "accuracy", "fpr", "n_unparsed", "n_yes", "n_questions", "run" FROM
+read_parquet(['<warehouse>/metrics/prompt_detection/dataset=toys/model=asked/part-00000.parquet'], hive_partitioning =
+true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR'});
+
+CREATE OR REPLACE VIEW prompt_localization AS SELECT "dataset", "model", "tokens_of", "label", "tp", "fp", "fn", "tn",
+"precision", "recall", "f1", "accuracy", "iou", "run" FROM
+read_parquet(['<warehouse>/metrics/prompt_localization/dataset=toys/model=asked/tokens_of=tiny/part-00000.parquet'],
+hive_partitioning = true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR', 'tokens_of': 'VARCHAR'});
+
+CREATE OR REPLACE VIEW prompt_tokens AS SELECT "dataset", "model", "tokens_of", "label", "sample", "token" FROM
+read_parquet(['<warehouse>/tables/prompt_tokens/dataset=toys/model=asked/tokens_of=tiny/part-00000.parquet'],
+hive_partitioning = true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR', 'tokens_of': 'VARCHAR'});
+
+CREATE OR REPLACE VIEW sae_activations AS SELECT NULL::VARCHAR AS "dataset", NULL::VARCHAR AS "model", NULL::INTEGER AS
+"layer", NULL::VARCHAR AS "concept_set", NULL::VARCHAR AS "unit", NULL::INTEGER AS "sample", NULL::INTEGER AS "token",
+NULL::INTEGER AS "feature", NULL::FLOAT AS "activation" WHERE false;
+
+CREATE OR REPLACE VIEW sae_stats AS SELECT NULL::VARCHAR AS "dataset", NULL::VARCHAR AS "model", NULL::INTEGER AS
+"layer", NULL::VARCHAR AS "concept_set", NULL::VARCHAR AS "unit", NULL::VARCHAR AS "split", NULL::BIGINT AS "n",
+NULL::DOUBLE AS "explained_variance", NULL::DOUBLE AS "mse", NULL::DOUBLE AS "l0", NULL::BIGINT AS "n_features",
+NULL::BIGINT AS "n_dead", NULL::DOUBLE AS "dead_share" WHERE false;
+
+CREATE OR REPLACE VIEW sae_units AS SELECT NULL::VARCHAR AS "dataset", NULL::VARCHAR AS "model", NULL::INTEGER AS
+"layer", NULL::VARCHAR AS "concept_set", NULL::VARCHAR AS "unit", NULL::VARCHAR AS "method", NULL::VARCHAR AS "concept",
+NULL::BIGINT AS "n_active", NULL::DOUBLE AS "share_active", NULL::FLOAT AS "max_activation", NULL::DOUBLE AS
+"mean_activation", NULL::DOUBLE AS "p95", NULL::DOUBLE AS "p99", NULL::VARCHAR AS "status", NULL::VARCHAR AS "run" WHERE
+false;
+
 CREATE OR REPLACE VIEW sample_labels AS SELECT "dataset", "sample", "label" FROM
 read_parquet(['<warehouse>/tables/sample_labels/dataset=toys/part-00000.parquet'], hive_partitioning = true, hive_types
 = {'dataset': 'VARCHAR'});
@@ -119,9 +153,9 @@ hive_partitioning = true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR'
 CREATE OR REPLACE VIEW summary AS SELECT "dataset", "model", "concept_set", "unit", "layer_choice", "layer", "method",
 "detector", "f1", "precision", "recall", "macro_f1", "macro_precision", "macro_recall", "micro_f1", "micro_precision",
 "micro_recall", "n_labels", "n_positive", "ci_low", "ci_high", "run" FROM
-read_parquet(['<warehouse>/metrics/summary/dataset=toys/model=tiny/concept_set=avg/unit=token/part-00000.parquet'],
-hive_partitioning = true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR', 'concept_set': 'VARCHAR', 'unit':
-'VARCHAR'});
+read_parquet(['<warehouse>/metrics/summary/dataset=toys/model=asked/concept_set=prompt/unit=sample/part-00000.parquet',
+'<warehouse>/metrics/summary/dataset=toys/model=tiny/concept_set=avg/unit=token/part-00000.parquet'], hive_partitioning
+= true, hive_types = {'dataset': 'VARCHAR', 'model': 'VARCHAR', 'concept_set': 'VARCHAR', 'unit': 'VARCHAR'});
 
 CREATE OR REPLACE VIEW superactivator_ratio AS SELECT "dataset", "model", "layer", "concept_set", "method", "label",
 "sample", "n_superactivators", "n_superactivators_in_concept", "n_in_concept", "run" FROM
@@ -177,36 +211,74 @@ LEFT JOIN sample_labels AS sl
     ON a.token = -1 AND sl.dataset = a.dataset AND sl.sample = a.sample AND sl.label = a.concept;
 
 CREATE OR REPLACE VIEW superactivators AS
+WITH chosen AS NOT MATERIALIZED (
+    SELECT
+        s.dataset,
+        s.model,
+        s.layer,
+        s.concept_set,
+        s.unit,
+        s.label,
+        s.concept,
+        s.threshold,
+        c.score AS measure
+    FROM selection AS s
+    JOIN concept_sets AS c
+        ON c.dataset = s.dataset AND c.model = s.model AND c.layer = s.layer AND c.concept_set = s.concept_set
+        AND c.unit = s.unit
+    WHERE s.detector = 'superactivator' AND s.unit = 'token'
+),
+reached AS NOT MATERIALIZED (
+    SELECT
+        chosen.dataset,
+        chosen.model,
+        chosen.layer,
+        chosen.concept_set,
+        chosen.label,
+        a.sample,
+        a.token,
+        score_of(chosen.measure, a.cosine, a.signed_distance) AS score,
+        chosen.threshold
+    FROM chosen
+    JOIN activations AS a
+        ON a.dataset = chosen.dataset AND a.model = chosen.model AND a.layer = chosen.layer
+        AND a.concept_set = chosen.concept_set AND a.unit = chosen.unit AND a.concept = chosen.concept
+    WHERE score_of(chosen.measure, a.cosine, a.signed_distance) >= chosen.threshold::FLOAT
+    UNION ALL
+    SELECT
+        chosen.dataset,
+        chosen.model,
+        chosen.layer,
+        chosen.concept_set,
+        chosen.label,
+        f.sample,
+        f.token,
+        f.activation AS score,
+        chosen.threshold
+    FROM chosen
+    JOIN sae_activations AS f
+        ON f.dataset = chosen.dataset AND f.model = chosen.model AND f.layer = chosen.layer
+        AND f.concept_set = chosen.concept_set AND f.unit = chosen.unit AND f.feature = try_cast(chosen.concept AS INTEGER)
+    WHERE chosen.measure = 'activation' AND f.activation >= chosen.threshold::FLOAT
+)
 SELECT
-    a.dataset,
-    a.model,
-    a.layer,
-    a.concept_set,
-    chosen.label,
-    a.sample,
-    a.token,
+    r.dataset,
+    r.model,
+    r.layer,
+    r.concept_set,
+    r.label,
+    r.sample,
+    r.token,
     s.split,
     t.text,
-    CASE c.score WHEN 'cosine' THEN a.cosine ELSE a.signed_distance END AS score,
-    chosen.threshold,
+    r.score,
+    r.threshold,
     tl.label IS NOT NULL AS in_concept
-FROM selection AS chosen
-JOIN concept_sets AS c
-    ON c.dataset = chosen.dataset AND c.model = chosen.model AND c.layer = chosen.layer
-    AND c.concept_set = chosen.concept_set AND c.unit = chosen.unit
-JOIN activations AS a
-    ON a.dataset = chosen.dataset AND a.model = chosen.model AND a.layer = chosen.layer
-    AND a.concept_set = chosen.concept_set AND a.unit = chosen.unit AND a.concept = chosen.concept
-JOIN samples AS s ON s.dataset = a.dataset AND s.sample = a.sample
-LEFT JOIN tokens AS t
-    ON t.dataset = a.dataset AND t.model = a.model AND t.sample = a.sample AND t.token = a.token
+FROM reached AS r
+JOIN samples AS s ON s.dataset = r.dataset AND s.sample = r.sample
+LEFT JOIN tokens AS t ON t.dataset = r.dataset AND t.model = r.model AND t.sample = r.sample AND t.token = r.token
 LEFT JOIN token_labels AS tl
-    ON tl.dataset = a.dataset AND tl.model = a.model AND tl.sample = a.sample AND tl.token = a.token
-    AND tl.label = chosen.label
-WHERE
-    chosen.detector = 'superactivator'
-    AND chosen.unit = 'token'
-    AND CASE c.score WHEN 'cosine' THEN a.cosine ELSE a.signed_distance END >= chosen.threshold::FLOAT;
+    ON tl.dataset = r.dataset AND tl.model = r.model AND tl.sample = r.sample AND tl.token = r.token AND tl.label = r.label;
 
 CREATE OR REPLACE VIEW label_floors AS
 WITH sizes AS (

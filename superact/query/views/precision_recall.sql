@@ -1,8 +1,8 @@
 -- precision_recall: the precision-recall curve on test of the concept that was selected on cal for a label and detector.
 -- grain: dataset, model, layer, concept_set, unit, detector, label, threshold
 -- One row a distinct sample score, the largest first: what detecting every sample with at least this score would reach. Samples
--- without a score are never detected, and count as missed where they carry the label. Reading a cut off this curve is choosing
--- on test: thresholds come from cal.
+-- without a score (or, of a sparse autoencoder, whose score is 0) are never detected, and count as missed where they carry the
+-- label. Reading a cut off this curve is choosing on test: thresholds come from cal.
 WITH tested AS NOT MATERIALIZED (
     SELECT dataset, sample
     FROM samples

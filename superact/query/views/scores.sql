@@ -1,6 +1,7 @@
 -- scores: every stored score with its sample's split, the token's text or place, and whether the token carries the concept.
 -- grain: dataset, model, layer, concept_set, unit, concept, sample, token
--- in_concept: unit token: a token_labels row for the concept's name; unit cls: a sample_labels row.
+-- in_concept: unit token: a token_labels row for the concept's name; unit cls: a sample_labels row. Features of sparse autoencoders
+-- are not among them: sae_activations has what is active, and an absent row is 0.
 SELECT
     a.dataset,
     a.model,
