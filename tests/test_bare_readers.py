@@ -25,7 +25,22 @@ def root(tmp_path_factory):
     place = tmp_path_factory.mktemp("bare")
     import_folder(Warehouse(place / "w"), write_folder(place / "folder"))
     add_activations(place / "w")
+    add_others(Warehouse(place / "w"))
     return place / "w"
+
+
+def add_others(warehouse: Warehouse) -> None:
+    """A row of each table that neither an import nor eval writes."""
+    values = {pa.string(): "blue", pa.int32(): 3, pa.int64(): 4, pa.float32(): 0.5, pa.float64(): 0.25}
+    embeddings = dict(warehouse.state().select("embeddings")[0].partition.keys)
+    keys = {**embeddings, "concept_set": "sae", "tokens_of": embeddings["model"]}
+    with warehouse.run("made up") as run:
+        for name in set(TABLES) - {partition.table for partition in run.state.partitions}:
+            schema = pa.schema([tables()[name].arrow_schema().field(column.name) for column in tables()[name].stored])
+            row = {field.name: values[field.type] for field in schema}
+            part = run.partition(name, {"made": "up"}, **{key: keys[key] for key in tables()[name].path})
+            part.write(0, [pa.Table.from_pylist([row], schema=schema)])
+        run.publish()
 
 
 @pytest.fixture(scope="module")

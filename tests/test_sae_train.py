@@ -85,7 +85,7 @@ def test_scale_and_place_of_the_rows_are_folded_into_the_weights() -> None:
 def test_dead_features_begin_again() -> None:
     """Features that no row makes active come back as directions in which rows are missed; the others stay."""
     rows = sparse_rows(600)
-    recipe = Recipe(features=48, k=1, epochs=20, batch=100).resolved(*rows.shape)
+    recipe = Recipe(kind="l1", features=48, epochs=20, batch=100).resolved(*rows.shape)
     mean, scale = train_module._place(rows)
     trainer = train_module._Trainer(rows, mean, scale, recipe, "cpu")
     trainer.step(0)
@@ -102,6 +102,23 @@ def test_dead_features_begin_again() -> None:
     for weights in (trainer._w_dec, trainer._b_enc):
         assert (trainer._adam.state[weights]["exp_avg_sq"][:40] == 0).all()
         assert (trainer._adam.state[weights]["exp_avg_sq"][40:] > 0).any()
+
+
+def test_dead_features_of_topk_learn_from_what_is_missed() -> None:
+    """A feature that is never among the largest gets no gradient but that of the auxiliary loss, once it counts as dead."""
+    rows = sparse_rows(600)
+    recipe = Recipe(features=48, k=1, epochs=20, batch=100).resolved(*rows.shape)
+    mean, scale = train_module._place(rows)
+    moved = []
+    for idle in (0, 600):
+        trainer = train_module._Trainer(rows, mean, scale, recipe, "cpu")
+        with torch.no_grad():
+            trainer._w_enc[:, :10] *= 1e-3  # above 0, and never the largest
+            trainer._idle[:10] = idle
+            before = trainer._w_dec.clone()
+        trainer.step(0)
+        moved.append(((trainer._w_dec[:10] - before[:10]).abs().sum(dim=1) > 1e-7).tolist())
+    assert moved == [[False] * 10, [True] * 10]
 
 
 def test_defaults_follow_the_rows() -> None:

@@ -174,6 +174,10 @@ def test_remove_others(warehouse):
         "sample_labels dataset=others",
     ]
     assert findings(warehouse) == []
+    with warehouse.run("import", replace=True) as run:
+        run.remove_others(but=("labels",), dataset="others")
+        run.publish()
+    assert sorted(map(str, warehouse.state().partitions)) == ["labels dataset=others", "labels dataset=toys"]
 
 
 class Interrupted(BaseException):

@@ -14,6 +14,7 @@ from superact.errors import BadInput
 from superact.ingest.describe import write_layer_stats
 from superact.ingest.describe_job import describe_job
 from superact.ingest.forward import Wanted, run_forward
+from superact.ingest.identity import ASKED
 from superact.ingest.job import Job, Shard
 from superact.ingest.outbox import Outbox
 from superact.schemas import tables
@@ -181,13 +182,16 @@ def extract(
 
 
 def _remove_outdated(run: Run, job: Job) -> None:
-    """Where --replace changes the samples, their splits or the tokens, nothing made from the old ones may stay."""
+    """Where --replace changes the samples, their splits or the tokens, nothing made from the old ones may stay.
+
+    But for answers of a prompted model: eval looks at what they were asked about.
+    """
     wanted = {"tokens": job.model_identity(), "samples": job.samples_identity()}
     for table, identity in wanted.items():
         keys = {key: value for key, value in job.keys.items() if key in tables()[table].path}
         published = run.state.get(table, **keys)
         if published is not None and published.identity != identity:
-            run.remove_others(**job.keys)
+            run.remove_others(but=ASKED, **job.keys)
             return
 
 

@@ -13,6 +13,9 @@ from superact.store.identity import EXTENSIBLE, Identity
 STEP_VERSION = {"import": 1, "extract": 1, "learn": 1, "score": 1, "encode": 1}
 """Raised when a step's results change; not the release number."""
 
+ASKED = ("prompt_answers",)
+"""Tables made from samples alone, by a model that was asked: what is wrong with their hidden states leaves them alone."""
+
 
 def base(step: str) -> Identity:
     """The fields every identity of a step begins with."""

@@ -21,7 +21,7 @@ from superact.ingest.describe import (
     write_small,
     write_token_labels,
 )
-from superact.ingest.identity import base, digest
+from superact.ingest.identity import ASKED, base, digest
 from superact.ingest.import_reader import Folder, check_embeddings, read_embeddings, read_folder, statistics
 from superact.schemas import tables
 from superact.store import Run, Warehouse
@@ -50,7 +50,7 @@ def import_folder(warehouse: Warehouse, path: Path, *, replace: bool = False) ->
             write_concepts(run, folder.concepts, folder.labels, folder.scores, **keys)
         published = run.state.get("tokens", **keys)
         if published and published.hash != tokens_hash:
-            run.remove_others(**keys)
+            run.remove_others(but=ASKED, **keys)
         document = run.publish()
     return {
         "dataset": folder.dataset,

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -172,10 +172,14 @@ class Run:
             return
         raise IdentityMismatch(partition=str(partition), state=state, differences="; ".join(differences(found, wanted)))
 
-    def remove_others(self, **keys: str | int) -> None:
-        """Remove every published partition with all of these keys that this run does not write or find current."""
+    def remove_others(self, *, but: Collection[str] = (), **keys: str | int) -> None:
+        """Remove every published partition with all of these keys that this run does not write or find current.
+
+        Those of tables `but` stay.
+        """
         for partition in self.state.partitions:
-            if keys.items() <= dict(partition.keys).items() and partition not in self._declared:
+            made = keys.items() <= dict(partition.keys).items() and partition not in self._declared
+            if made and partition.table not in but:
                 self.removed.append(partition)
 
     def drain(self) -> None:

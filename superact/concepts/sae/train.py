@@ -2,9 +2,9 @@
 
 Rows are centred and scaled to mean squared length 1 for training, which is folded into the weights at the end: the result reads
 raw embeddings. Decoder directions have length 1 throughout; the encoder begins as the decoder's transpose, b_dec at the mean.
-Features that have been active in no row for a while are dead: ten times they begin again, as the directions in which badly
-explained rows are missed (Bricken et al. 2023), which serves both kinds. Seeded: on one machine with as many threads, the
-same rows give the same weights.
+Features that were active in no row for a while are dead. TopK's learn from what is missed (AuxK, Gao et al.); those of
+L1, whose gradient is 0, begin again ten times as directions in which badly explained rows are missed (Bricken et al. 2023).
+Seeded: on one machine with as many threads, the same rows give the same weights.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ KINDS = {"topk": "topk", "l1": "standard"}
 """What can be trained, and which kind of autoencoder comes out."""
 STEPS = 1500
 """Steps that the default number of epochs makes about."""
+_AUXILIARY, _DEAD_BATCHES = 1 / 32, 20  # weight of the AuxK loss; batches without activity after which it counts
 _RESAMPLINGS, _LAST_RESAMPLING = 10, 0.8
 _WARM_UP, _COOL_DOWN = 0.05, 0.2  # shares of the steps
 _CANDIDATES = 8192  # rows among which dead features find a direction
@@ -117,15 +118,18 @@ class _Trainer:
         self._numbers: Array = np.empty(0, dtype=np.int64)
 
     def step(self, step: int) -> None:
-        """One step of Adam on the next batch; every tenth of the training dead features begin again."""
+        """One step of Adam on the next batch."""
         size, place = self._recipe.batch, step % self._per_epoch
         if place == 0:
             self._numbers = self._order.permutation(len(self._rows))
         z = self._load(self._numbers[place * size : (place + 1) * size])
-        acts, restored = self._forward(z)
-        loss = (z - restored).square().sum(dim=1).mean()
+        pre, acts = self._encode(z)
+        missed = z - (acts @ self._w_dec + self._b_dec)
+        loss = missed.square().sum(dim=1).mean()
         if self._recipe.kind == "l1":
             loss = loss + self._recipe.l1 * self._ramp(step) * acts.sum(dim=1).mean()
+        else:
+            loss = loss + self._auxiliary(pre, missed.detach())
         self._adam.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -137,7 +141,7 @@ class _Trainer:
             self._adam.param_groups[0]["lr"] = self._recipe.lr * self._ramp(step) * self._cool(step)
             self._adam.step()
             self._w_dec /= self._w_dec.norm(dim=1, keepdim=True)
-            if (step + 1) % self._every == 0 and step < _LAST_RESAMPLING * self.steps:
+            if self._recipe.kind == "l1" and (step + 1) % self._every == 0 and step < _LAST_RESAMPLING * self.steps:
                 self._resample()
 
     def result(self, name: str, source: str) -> Sae:
@@ -151,16 +155,19 @@ class _Trainer:
         k = self._recipe.k if self._recipe.kind == "topk" else None
         return build(KINDS[self._recipe.kind], tensors, name=name, source=source, k=k)
 
-    def _forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations [n, features] and reconstructions [n, d]."""
+    def _encode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What goes into the activation function, and what comes out: [n, features] each."""
         pre = torch.addmm(self._b_enc, z - self._b_dec, self._w_enc)
-        if self._recipe.kind == "l1":
-            acts = pre.relu()
-        else:
-            row, feature, _ = nonzeros(pre.detach(), self._recipe.k)
-            places = torch.from_numpy(row * pre.shape[1] + feature).to(pre.device)
-            acts = torch.zeros_like(pre).view(-1).scatter(0, places, pre.view(-1)[places]).view_as(pre)
-        return acts, acts @ self._w_dec + self._b_dec
+        return pre, pre.relu() if self._recipe.kind == "l1" else _largest(pre, self._recipe.k)
+
+    def _auxiliary(self, pre: Tensor, missed: Tensor) -> Tensor | float:
+        """How badly the largest of the dead features, half as many as dimensions, explain what the others miss."""
+        dead = (self._idle >= min(len(self._rows), _DEAD_BATCHES * self._recipe.batch)).nonzero().squeeze(1)
+        whole = missed.square().sum()
+        if not len(dead) or not whole > 0:
+            return 0.0
+        acts = _largest(pre[:, dead], max(1, missed.shape[1] // 2))
+        return _AUXILIARY * (missed - acts @ self._w_dec[dead]).square().sum() / whole
 
     def _resample(self) -> None:
         """Let features that were active in no row of a tenth of the training, or of all rows, begin again."""
@@ -168,7 +175,8 @@ class _Trainer:
         dead = (self._idle >= longest).nonzero().squeeze(1)
         chosen = self._chance.choice(len(self._rows), min(len(self._rows), _CANDIDATES), replace=False)
         z = self._load(chosen)
-        missed = torch.cat([part - self._forward(part)[1] for part in z.split(self._recipe.batch)])
+        parts = z.split(self._recipe.batch)
+        missed = torch.cat([part - (self._encode(part)[1] @ self._w_dec + self._b_dec) for part in parts])
         badly = missed.square().sum(dim=1).double().cpu().numpy() ** 2
         dead = dead[: min(len(dead), int(np.count_nonzero(badly)))]
         if not len(dead):
@@ -179,8 +187,7 @@ class _Trainer:
         alive = torch.ones(len(self._idle), dtype=torch.bool, device=dead.device)
         alive[dead] = False
         length = self._w_enc[:, alive].norm(dim=0).mean() if alive.any() else 1.0
-        if self._recipe.kind == "l1":
-            length = 0.2 * length  # so that it does not at once push the others away
+        length = 0.2 * length  # so that they do not at once push the others away
         self._w_dec[dead], self._w_enc[:, dead], self._b_enc[dead] = directions, (length * directions).T, 0.0
         for weights, where in ((self._w_dec, dead), (self._w_enc, (slice(None), dead)), (self._b_enc, dead)):
             for moment in ("exp_avg", "exp_avg_sq"):
@@ -196,6 +203,13 @@ class _Trainer:
 
     def _cool(self, step: int) -> float:
         return min(1.0, (self.steps - step) / max(1.0, _COOL_DOWN * self.steps))
+
+
+def _largest(pre: Tensor, most: int) -> Tensor:
+    """The largest so many of each row where positive, 0 elsewhere; gradients go through what is kept."""
+    row, feature, _ = nonzeros(pre.detach(), most)
+    places = torch.from_numpy(row * pre.shape[1] + feature).to(pre.device)
+    return torch.zeros_like(pre).view(-1).scatter(0, places, pre.reshape(-1)[places]).view_as(pre)
 
 
 def _place(rows: Array) -> tuple[Array, float]:
