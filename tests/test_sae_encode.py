@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ import superact.ingest.encode as encode_module
 from superact.concepts.sae import Sae, load_sae, save_saelens
 from superact.concepts.sae.base import build
 from superact.errors import BadInput, IdentityMismatch, MissingTable, NonFinite, NotEnoughDisk
-from superact.ingest.encode import activation_groups, encode
+from superact.ingest.encode import activation_groups, encode, in_order
 from superact.ingest.import_folder import import_folder
 from superact.ingest.pipeline import drop_embeddings
 from superact.ingest.sae_stats import Sums, stats_rows
@@ -317,6 +318,38 @@ def test_the_other_stages_leave_features_alone(warehouse: Warehouse) -> None:
     job: Any = SimpleNamespace(keys={"dataset": "toys", "model": "tiny"}, layers=[1, 2], units=("token", "cls"))
     assert drop_embeddings(warehouse, job) == 4
     assert score(warehouse, concept_set="sae") == 0
+
+
+def test_how_many_work_at_it_changes_no_bit(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode_module, "SHARD_NONZEROS", 40)
+    monkeypatch.setattr(Sae, "block_rows", 5)
+    expected = straight(warehouse, tmp_path)
+    monkeypatch.setattr(encode_module, "_workers", lambda sae: 4)
+    encode(warehouse, made(), **WHERE)
+    assert_same_rows(warehouse, expected, *TABLES)
+
+
+def test_blocks_are_read_a_few_ahead_and_failures_come_through() -> None:
+    read, workers = [], 3
+
+    def blocks() -> Iterator[Any]:
+        for number in range(20):
+            read.append(number)
+            yield number
+
+    def call(number: Any) -> Any:
+        if number == 15:
+            raise Stop
+        return number
+
+    results = in_order(call, blocks(), workers)
+    for number in range(15):
+        assert next(results) == number and len(read) <= number + workers + 1
+    with pytest.raises(Stop):
+        next(results)
+    assert len(read) < 20
 
 
 # Interruptions
