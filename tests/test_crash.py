@@ -24,10 +24,12 @@ from superact.store.maintenance import debris, verify
 from superact.store.rows import activation_rows
 
 COUNTED = [table for table in tables().values() if table.room != "manifest"]
-BY_NULL = "null_summary"
-"""Filled by `eval --null` alone."""
+NOT_HERE = {"null_summary", "sae_units", "prompt_detection", "prompt_localization"}
+"""Filled by `eval --null`, and from sparse autoencoders and prompt answers, alone."""
 WITH_RUN = [
-    table.name for table in COUNTED if any(column.name == "run" for column in table.columns) and table.name != BY_NULL
+    table.name
+    for table in COUNTED
+    if any(column.name == "run" for column in table.columns) and table.name not in NOT_HERE
 ]
 SIGHT = ", ".join(
     [f"(SELECT count(*) FROM {table.name}) AS {table.name}" for table in COUNTED]

@@ -71,8 +71,8 @@ MUTATIONS = {
     "weighted by what fired": ("summary", "tp + fn AS positives", "tp + fp AS positives"),
     "macro is weighted": ("summary", "favg(f1) AS macro_f1", "fsum(f1 * positives) / sum(positives) AS macro_f1"),
     "micro forgets misses": ("summary", "2 * sum(tp) + sum(fp) + sum(fn)", "2 * sum(tp) + sum(fp)"),
-    "true positives alone are outcomes": ("outcomes", " OR sl.label IS NOT NULL)", ")"),
-    "outcomes of every label": ("outcomes", " AND sl.label = chosen.label", ""),
+    "true positives alone are outcomes": ("outcomes", "FULL JOIN carried", "LEFT JOIN carried"),
+    "outcomes of every label": ("outcomes", "sl.label = j.label", "TRUE"),
     "outcomes numbered over all splits": ("outcomes", "    WHERE split = 'test'\n", ""),
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ MUTATIONS = {
     "global of cal alone": ("localization_weights", "split IN ('train', 'cal')", "split IN ('cal')"),
     "train samples are localized": ("localization_weights", "('cal', 'test')", "('train', 'cal', 'test')"),
     "superactivators above, not at": ("localization_weights", ">= l.threshold", "> l.threshold"),
-    "logits without the norm": ("localization_labels", "ELSE any_value(v.norm) END AS scale", "ELSE 1.0 END AS scale"),
+    "logits without the norm": ("localization_labels", "THEN any_value(v.norm) ELSE", "THEN 1.0 ELSE"),
     "labels that another detector chose": ("localization_labels", "c.detector = 'superactivator' AND ", ""),
     "labels without token labels": ("localization_labels", " AND c.label IN (SELECT t.label FROM token_labels AS t)", ""),
     "the rate of test": ("localization_floors", "g.split = 'cal'", "g.split = 'test'"),
