@@ -169,6 +169,35 @@ def test_the_key_is_sent_and_shown_nowhere(start: Start, monkeypatch: pytest.Mon
         assert "s3cret" not in text
 
 
+def test_a_key_that_no_header_can_have_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("s3cret\rmore", "s3cr\u00e9t"):
+        monkeypatch.setenv("MY_KEY", key)
+        with pytest.raises(BadInput, match="The key in MY_KEY holds characters") as error:
+            OpenAIBackend("m", "http://localhost:1", key_variable="MY_KEY")
+        assert "s3cr" not in str(error.value)
+
+
+def test_the_end_of_a_line_is_no_part_of_a_key(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "s3cret\r\n")
+    server = start("Yes")
+    assert backend(server, key_variable="MY_KEY").answer(ask("a fox")) == ["Yes"]
+    assert server.log[0]["key"] == "Bearer s3cret"
+
+
+def test_a_key_is_hidden_before_a_message_is_cut(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "s3cret" * 4)
+    server = start({"status": 401, "body": json.dumps({"error": {"message": "x" * 290 + "s3cret" * 4}})})
+    with pytest.raises(ServerFailed) as error:
+        backend(server, key_variable="MY_KEY").answer(ask("a fox"))
+    assert "s3c" not in str(error.value) and "x***" in str(error.value)
+
+
+def test_a_password_with_a_number_sign_is_not_echoed() -> None:
+    with pytest.raises(BadInput, match="is no URL") as error:
+        OpenAIBackend("m", "http://user:pa#s3cret@host:80")
+    assert "s3cret" not in str(error.value) and "pa" not in str(error.value).replace("path", "")
+
+
 def test_credentials_in_the_url_are_sent_and_shown_nowhere(start: Start) -> None:
     server = start("Yes", {"status": 401})
     way = OpenAIBackend("m", server.url.replace("http://", "http://user:pa55@") + "/v1/", concurrency=1)

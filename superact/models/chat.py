@@ -30,6 +30,8 @@ from superact.models.offline import offline, quiet
 from superact.models.towers import hub_commit
 
 # What of an image processor changes what a network sees.
+DATE = "26 Jul 2024"
+"""What a chat template that writes the date into the question is given (Llama's do): else replies change overnight."""
 _PROCESSOR_FACTS = (
     *("size", "crop_size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size"),
     *("do_resize", "do_rescale", "do_normalize", "rescale_factor", "image_mean", "image_std", "resample"),
@@ -77,6 +79,7 @@ class ChatModel:
             "dtype": self._dtype_name,
             "attention": getattr(self.network.config, "_attn_implementation", None),
             "processor": self._processing,
+            "date": DATE,
             "chat_template": hashlib.sha256(_chat_template(self.processor, self.tokenizer).encode()).hexdigest(),
         }
 

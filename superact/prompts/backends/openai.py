@@ -66,7 +66,13 @@ class OpenAIBackend:
         self._base, self.shown_url = _base_url(self.url)
         name = self.name or self.served.rstrip("/").rsplit("/", 1)[-1]
         self.model = Answering(name, slug(name), f"server:{self.served}")
-        self._key = os.environ.get(self.key_variable) or None
+        self._key = os.environ.get(self.key_variable, "").strip() or None
+        if self._key and not (self._key.isascii() and self._key.isprintable()):
+            # Named here, without its value: the client's own error would print it.
+            raise BadInput(
+                what=f"The key in {self.key_variable} holds characters that no HTTP header may have.",
+                remedy="Set it again, on one line and without quotes.",
+            )
 
     @property
     def identity(self) -> Identity:
@@ -89,7 +95,9 @@ class OpenAIBackend:
         """Raise ServerFailed at once where nothing listens, instead of after `retry_for`; anything else counts as there."""
         limit = min(self.timeout, 10.0)
         try:
-            httpx.get(f"{self._base}/v1/models", headers=self._headers(), timeout=limit)
+            # The headers alone: whoever drips a body is not waited for.
+            with httpx.stream("GET", f"{self._base}/v1/models", headers=self._headers(), timeout=limit):
+                return
         except httpx.ConnectError as error:
             raise self._failed("the first question", f"nothing listens there ({error})") from error
         except httpx.HTTPError:
@@ -191,7 +199,8 @@ class OpenAIBackend:
             text = str(told.get("message", told) if isinstance(told, dict) else told)
         except (ValueError, AttributeError):
             text = response.text
-        return self._hidden(" ".join(text.split())[:_SHOWN].rstrip(".") or "no reason given")
+        # Hidden before it is cut: half a key is a leak, too.
+        return self._hidden(" ".join(text.split()))[:_SHOWN].rstrip(".") or "no reason given"
 
     def _failed(self, about: str, reason: str) -> ServerFailed:
         return ServerFailed(url=self.shown_url, about=about, reason=self._hidden(reason))
@@ -206,7 +215,9 @@ def _base_url(text: str) -> tuple[str, str]:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise BadInput(what=f"--url {text!r} is no URL: {error}.", remedy="Such as http://localhost:8000.") from error
+        # What stands before an @ may be a password, and the client's reason repeats it.
+        shown, reason = (text, f": {error}") if "@" not in text else (text.rpartition("@")[2], "")
+        raise BadInput(what=f"--url {shown!r} is no URL{reason}.", remedy="Such as http://localhost:8000.") from None
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         shown = str(url.copy_with(username=None, password=None, query=None, fragment=None))
         raise BadInput(
