@@ -286,6 +286,19 @@ def test_a_wider_run_that_fails_leaves_the_published_answers_and_resumes(root: P
     assert_frame_equal(content(Warehouse(root / "wh"), name)[name], content(Warehouse(root / "straight"), name)[name])
 
 
+def test_a_wider_run_does_not_drop_the_answers_of_an_unfinished_one(root: Path) -> None:
+    with pytest.raises(ServerFailed):
+        run(root, Oracle(fail_at=5), wanted=Plan(("mood",)))
+    with pytest.raises(IdentityMismatch, match=r"was begun and not finished.*label:animal: \(absent\) -> asked"):
+        run(root, Oracle(fail_at=0))
+    oracle = Oracle()
+    run(root, oracle, wanted=Plan(("mood",)))
+    assert len(oracle.asked) == 8 - 4
+    wider = Oracle()
+    run(root, wider)
+    assert len(wider.asked) == 16
+
+
 def test_a_plan_that_is_neither_wider_nor_narrower_is_refused(root: Path) -> None:
     run(root, Oracle(), wanted=Plan(("mood",)))
     oracle = Oracle()

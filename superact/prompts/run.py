@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from superact.datasets.base import Dataset
-from superact.errors import BadInput
+from superact.errors import BadInput, IdentityMismatch
 from superact.ingest.describe import frame_rows
 from superact.prompts.backends.base import Backend
 from superact.prompts.describe import describe
@@ -25,7 +25,8 @@ from superact.prompts.plan import Plan, answers_identity, covers
 from superact.prompts.questions import Asker, Question, questions
 from superact.prompts.templates import read_wording
 from superact.store import Run, Warehouse
-from superact.store.identity import Identity
+from superact.store.identity import Identity, differences
+from superact.store.layout import Partition
 from superact.store.manifest import Published
 from superact.store.staging import StagedPartition, staged_identity, staging_directory
 
@@ -87,6 +88,8 @@ def prompt(
     identity = answers_identity(samples, listed, wording, plan, backend.identity)
     keys: dict[str, str | int] = {"dataset": dataset.slug, "model": backend.model.slug}
     with warehouse.run("prompt", replace=replace) as run:
+        if not replace:
+            _keep_begun(warehouse, Partition.of("prompt_answers", **keys), identity)
         published = run.state.get("prompt_answers", **keys)
         known: dict[Question, Row] = {}
         if published is not None and not replace:
@@ -105,6 +108,17 @@ def prompt(
         run.provenance = {**backend.provenance, "batch": batch, "asked": fresh, "questions": len(asked)}
         run.publish()
     return _result(rows, fresh)
+
+
+def _keep_begun(warehouse: Warehouse, partition: Partition, identity: Identity) -> None:
+    """Refuse to begin anew over answers of an unfinished run of another plan, were it one of fewer labels: they cost too much.
+
+    Errors: IdentityMismatch.
+    """
+    begun = staged_identity(staging_directory(warehouse.root, partition))
+    if begun is not None and begun != identity:
+        found = "; ".join(differences(begun, identity))
+        raise IdentityMismatch(partition=str(partition), state="was begun and not finished", differences=found)
 
 
 def _take_over(run: Run, published: Published, identity: Identity) -> dict[Question, Row]:
