@@ -88,8 +88,6 @@ def prompt(
     identity = answers_identity(samples, listed, wording, plan, backend.identity)
     keys: dict[str, str | int] = {"dataset": dataset.slug, "model": backend.model.slug}
     with warehouse.run("prompt", replace=replace) as run:
-        if not replace:
-            _keep_begun(warehouse, Partition.of("prompt_answers", **keys), identity)
         published = run.state.get("prompt_answers", **keys)
         known: dict[Question, Row] = {}
         if published is not None and not replace:
@@ -98,6 +96,8 @@ def prompt(
                 there = _rows(warehouse, published)
                 return _result({question: there[question] for question in asked}, 0)
             known = _take_over(run, published, identity)
+        if not replace:
+            _keep_begun(warehouse, Partition.of("prompt_answers", **keys), identity)
         staged = run.partition("prompt_answers", identity, **keys)
         asker = Asker(dataset, listed, wording)
         rows, fresh = _ask(run, staged, backend, asker, plan.localize, asked, known, batch, progress)
@@ -128,8 +128,7 @@ def _take_over(run: Run, published: Published, identity: Identity) -> dict[Quest
     """
     if not covers(identity, published.identity):
         return {}
-    begun = staged_identity(staging_directory(run.warehouse.root, published.partition))
-    run.replace = begun is None or begun == identity
+    run.replace = True
     rows = _rows(run.warehouse, published)
     return {question: (parse_answer(reply), reply, where) for question, (_, reply, where) in rows.items()}
 
