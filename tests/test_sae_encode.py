@@ -219,11 +219,7 @@ def test_embeddings_and_splits_that_changed_are_refused(warehouse: Warehouse) ->
     with pytest.raises(IdentityMismatch, match="input:embeddings"):
         encode(warehouse, made(), **WHERE)
     encode(warehouse, made(), **WHERE, replace=True)
-    samples = warehouse.state().get("samples", dataset="toys")
-    frame = table(warehouse, "samples").drop("dataset").with_columns(split=pl.lit("cal"))
-    with warehouse.run("test", replace=True) as run:
-        run.partition("samples", {**samples.identity, "changed": 1}, dataset="toys").write(0, [frame.to_arrow()])
-        run.publish()
+    change_splits(warehouse, pl.lit("cal"))
     with pytest.raises(IdentityMismatch, match=r"sae_stats .* split_digest"):
         encode(warehouse, made(), **WHERE)
     encode(warehouse, made(), **WHERE, replace=True)
@@ -231,6 +227,15 @@ def test_embeddings_and_splits_that_changed_are_refused(warehouse: Warehouse) ->
     assert [(row["split"], row["n"]) for row in stats] == [("train", 0), ("cal", 168), ("test", 0), ("all", 168)]
     empty = {name: stats[0][name] for name in ("explained_variance", "mse", "l0", "n_dead", "dead_share")}
     assert empty == {"explained_variance": None, "mse": None, "l0": None, "n_dead": FEATURES, "dead_share": None}
+
+
+def change_splits(warehouse: Warehouse, split: pl.Expr) -> None:
+    """Publish other splits of the same samples, as `superact extract --replace` does."""
+    samples = warehouse.state().get("samples", dataset="toys")
+    frame = table(warehouse, "samples").drop("dataset").with_columns(split=split)
+    with warehouse.run("test", replace=True) as run:
+        run.partition("samples", {**samples.identity, "changed": 1}, dataset="toys").write(0, [frame.to_arrow()])
+        run.publish()
 
 
 def test_statistics_that_were_removed_are_made_again(warehouse: Warehouse) -> None:
@@ -455,6 +460,52 @@ def test_a_finished_file_that_is_gone_is_made_again_with_those_behind_it(
 
 
 @pytest.mark.usefixtures("_small_files")
+@pytest.mark.parametrize("splits", ["as they were", "changed"])
+def test_files_that_are_not_taken_up_are_not_published(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: str
+) -> None:
+    """Larger blocks make fewer files than were staged: those with higher numbers must not stay beside them."""
+    with monkeypatch.context() as patch:
+        stop_before(patch, "sae_stats", 1)
+        with pytest.raises(Stop):
+            encode(warehouse, made(), **WHERE)
+    (first,) = (warehouse.root / "staging/tables/sae_activations").rglob("unit=token/part-00000.parquet")
+    staged = len(list(first.parent.glob("part-*")))
+    if splits == "changed":
+        change_splits(warehouse, pl.col("split").replace({"test": "train", "train": "test"}))
+    else:
+        first.unlink()
+    monkeypatch.setattr(Sae, "block_rows", 40)
+    encode(warehouse, made(), **WHERE, replace=splits == "changed")
+    (published,) = warehouse.state().select("sae_activations", unit="token")
+    assert len(published.files) == 5 < staged
+    keys = list(tables()["sae_activations"].grain)
+    found, wanted = (content(each, *TABLES)["sae_activations"] for each in (warehouse, straight(warehouse, tmp_path)))
+    assert found.select(keys).equals(wanted.select(keys)) and found.height > 100
+
+
+@pytest.mark.usefixtures("_small_files")
+def test_a_run_that_goes_on_with_other_splits_begins_anew(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of the files that are there are by the old splits: they must not be added to those by the new ones."""
+    with monkeypatch.context() as patch:
+        stop_before(patch, "sae_activations", 9)
+        with pytest.raises(Stop):
+            encode(warehouse, made(), **WHERE, units=("token",))
+    swapped = pl.col("split").replace({"test": "train", "train": "test"})
+    change_splits(warehouse, swapped)
+    with pytest.raises(IdentityMismatch, match=r"sae_stats .* was begun and not finished.*split_digest"):
+        encode(warehouse, made(), **WHERE, units=("token",))
+    encode(warehouse, made(), **WHERE, replace=True)
+    expected = Warehouse(tmp_path / "straight")
+    import_folder(expected, tmp_path / "folder")
+    change_splits(expected, swapped)
+    encode(expected, made(), **WHERE)
+    assert_same_rows(warehouse, expected, *TABLES)
+
+
+@pytest.mark.usefixtures("_small_files")
 def test_a_run_that_goes_on_with_other_blocks_loses_and_doubles_no_row(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,9 +520,9 @@ def test_a_run_that_goes_on_with_other_blocks_loses_and_doubles_no_row(
     assert found["sae_activations"].select(keys).equals(wanted["sae_activations"].select(keys))
 
 
-@pytest.mark.parametrize(("name", "at"), [("sae_activations", 12)])
-def test_a_process_that_is_killed(warehouse: Warehouse, tmp_path: Path, name: str, at: int) -> None:
-    """One real SIGKILL; the finished files are used, and the rows are those of a straight run."""
+@pytest.mark.parametrize(("name", "at", "replace"), [("sae_activations", 12, False), ("sae_activations", 12, True)])
+def test_a_process_that_is_killed(warehouse: Warehouse, tmp_path: Path, name: str, at: int, replace: bool) -> None:
+    """A real SIGKILL: the rows are those of a straight run, with --replace after other splits were published, too."""
     save_saelens(made(), tmp_path / "sae")
     child = Path(__file__).with_name("encode_child.py")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -480,9 +531,11 @@ def test_a_process_that_is_killed(warehouse: Warehouse, tmp_path: Path, name: st
     assert done.returncode == -signal.SIGKILL, done.stderr
     staged = list((warehouse.root / "staging/tables/sae_activations").rglob("part-*.parquet"))
     assert len(staged) == at - 1
-    encode(warehouse, load_sae(tmp_path / "sae"), **WHERE)
     fresh = Warehouse(tmp_path / "straight")
     import_folder(fresh, tmp_path / "folder")
+    for each in (warehouse, fresh) if replace else ():
+        change_splits(each, pl.col("split").replace({"test": "train", "train": "test"}))
+    encode(warehouse, load_sae(tmp_path / "sae"), **WHERE, replace=replace)
     encode(fresh, load_sae(tmp_path / "sae"), **WHERE)
     # Blocks of other sizes may round otherwise: the keys are equal, reals to the last bits.
     assert_same_rows(warehouse, fresh, "concept_sets", "concepts")

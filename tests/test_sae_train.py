@@ -197,7 +197,6 @@ def test_what_is_saved_says_what_it_was_trained_on(warehouse: Warehouse, tmp_pat
     save(found, tmp_path / "sae")
     sae = load_sae(tmp_path / "sae")
     assert sae.digest == found.sae.digest
-    assert sae.about == {"model_name": "tiny", "dataset": "toys", "layer": 1, "unit": "token", "seed": 0}
     record = json.loads((tmp_path / "sae" / "superact.json").read_text())
     assert {name: record[name] for name in ("dataset", "model", "layer", "unit", "rows")} == {
         **WHERE,
@@ -214,6 +213,9 @@ def test_what_is_saved_says_what_it_was_trained_on(warehouse: Warehouse, tmp_pat
         "lr": 1e-3,
         "seed": 0,
     }
+    settings = {name: value for name, value in record["recipe"].items() if name != "seed"}
+    where = {"model_name": "tiny", "dataset": "toys", "layer": 1, "unit": "token"}
+    assert sae.about == {**where, "seed": 0, "recipe": settings}
     assert record["sae"] == sae.digest
     assert record["embeddings"] == warehouse.state().get("embeddings", **WHERE, unit="token").hash
     encode(warehouse, sae, **WHERE, units=("token",))

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
+import sae_oracle
+import torch
 from folders import write_folder
 from tiny import save_model, text_dataset
 from typer.testing import CliRunner
 
 import superact
 from superact.cli.main import app
+from superact.concepts.sae import Sae
+from superact.concepts.sae.base import build
 from superact.datasets import open_dataset
 from superact.errors import StaleInput
+from superact.ingest.encode import encode
+from superact.ingest.extract import extract
 from superact.ingest.import_folder import import_folder
 from superact.ingest.job import Job
 from superact.ingest.learn import Recipe
@@ -108,3 +116,109 @@ def test_replaced_splits_leave_no_layer_of_the_old_ones(tmp_path: Path) -> None:
     ingest(warehouse, job(1, 3), Recipe())
     evaluate(warehouse)
     assert set(superact.open(warehouse.root).sql(layers)["layer"]) == {1, 3}
+
+
+# Sparse autoencoders
+
+
+def an_sae(width: int) -> Sae:
+    weights = sae_oracle.random_weights("topk", width, 20)
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
+    return build("topk", tensors, name="a", source="somewhere", k=3)
+
+
+def republish(warehouse: Warehouse, *names: str, meta: bool = True, **changes: Any) -> None:
+    """The same rows of some tables, with other fields in their identity, or without what is noted beside it."""
+    with warehouse.run("test", replace=True) as run:
+        for published in [p for name in names for p in run.state.select(name)]:
+            keys = dict(published.partition.keys)
+            part = run.partition(published.partition.table, {**published.identity, **changes}, **keys)
+            part.meta.update(published.meta if meta else {})
+            part.write(0, [pq.read_table(warehouse.root / file.path, partitioning=None) for file in published.files])
+        run.publish()
+
+
+@pytest.fixture
+def encoded(tmp_path: Path) -> tuple[Warehouse, Job]:
+    """A tiny model's layer 1 encoded, beside a supervised set, and all of it evaluated."""
+    data, model = text_dataset(tmp_path / "Toys"), save_model(tmp_path / "tiny", "BertModel")
+    opened, loaded = open_dataset(str(data), tmp_path), load_model(model, device="cpu")
+    warehouse, job = Warehouse(tmp_path / "wh"), Job(opened, loaded, [1], ("token", "cls"))
+    ingest(warehouse, job, Recipe(("avg",)))
+    encode(warehouse, an_sae(32), **job.keys, layer=1)
+    evaluate(warehouse)
+    assert stale(warehouse.state()) == []
+    return warehouse, job
+
+
+COMMAND = r"superact sae encode toys tiny SAE --layer 1 --replace"
+
+
+@pytest.mark.parametrize("unit", ["token", "cls"])
+@pytest.mark.parametrize("field", ["sources", "model:revision", "token_budget"])
+def test_features_of_embeddings_that_were_replaced_are_refused(
+    encoded: tuple[Warehouse, Job], unit: str, field: str
+) -> None:
+    """The new embeddings are there, or have been dropped: the activations say which ones they were made from."""
+    warehouse, _ = encoded
+    where = {"concept_set": "sae", "unit": unit}
+    described = {"sources": ("samples", "tokens"), "model:revision": ("tokens",)}
+    republish(warehouse, "embeddings", "layer_stats", *described.get(field, ()), **{field: "other"})
+    known = [field] if field != "token_budget" and (unit, field) != ("cls", "model:revision") else []
+    named = ", ".join(sorted(["embeddings", *known]))
+    with pytest.raises(StaleInput, match=rf"sae_activations .*unit={unit} .*{named}.*{COMMAND}"):
+        evaluate(warehouse, **where)
+    warehouse.remove([p.partition for p in warehouse.state().select("embeddings")], "test")
+    with pytest.raises(StaleInput, match=rf"sae_activations .*unit={unit} .*{field}.*{COMMAND}"):
+        evaluate(warehouse, **where)
+
+
+def test_features_of_a_layer_that_was_extracted_otherwise_are_refused(encoded: tuple[Warehouse, Job]) -> None:
+    warehouse, job = encoded
+    job = Job(job.dataset, job.model, [1], ("token", "cls"), 1024)
+    extract(warehouse, job, keep_embeddings=False, replace=True)
+    assert not warehouse.state().select("embeddings") and len(warehouse.state().select("sae_activations")) == 2
+    with pytest.raises(StaleInput, match=rf"sae_activations .*token_budget.*{COMMAND}"):
+        evaluate(warehouse, concept_set="sae")
+    extract(warehouse, job)
+    encode(warehouse, an_sae(32), **job.keys, layer=1, replace=True)
+    evaluate(warehouse, concept_set="sae")
+    warehouse.remove([p.partition for p in warehouse.state().select("embeddings")], "test")
+    evaluate(warehouse, concept_set="sae")
+
+
+def test_features_that_do_not_say_what_they_are_made_from_are_taken_as_they_are(encoded: tuple[Warehouse, Job]) -> None:
+    warehouse, job = encoded
+    republish(warehouse, "sae_activations", "sae_stats", meta=False)
+    assert encode(warehouse, an_sae(32), **job.keys, layer=1) == 0
+    warehouse.remove([p.partition for p in warehouse.state().select("embeddings")], "test")
+    republish(warehouse, "layer_stats", token_budget=1)
+    evaluate(warehouse, concept_set="sae")
+
+
+def test_statistics_of_other_splits_are_refused(encoded: tuple[Warehouse, Job]) -> None:
+    warehouse, job = encoded
+    republish(warehouse, "samples", "layer_stats", splits="other")
+    with pytest.raises(StaleInput, match=rf"sae_stats .*samples, splits.*{COMMAND}"):
+        evaluate(warehouse, concept_set="sae")
+    encode(warehouse, an_sae(32), **job.keys, layer=1, replace=True)
+    evaluate(warehouse, concept_set="sae")
+
+
+def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
+    """An import of another model replaces the samples of both."""
+    warehouse, folder = Warehouse(tmp_path / "wh"), write_folder(tmp_path / "folder", samples=24, sets=())
+    where = {"dataset": "toys", "model": "tiny", "layer": 1, "concept_set": "sae.b"}
+    import_folder(warehouse, folder)
+    encode(warehouse, an_sae(4), **where)
+    evaluate(warehouse)
+    protocol = json.loads((folder / "protocol.json").read_text())
+    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "other"}))
+    samples = pl.read_csv(folder / "samples.csv")
+    samples.with_columns(pl.col("split").replace({"train": "test", "test": "train"})).write_csv(folder / "samples.csv")
+    import_folder(warehouse, folder, replace=True)
+    command = "superact sae encode toys tiny SAE --layer 1 --concept-set sae.b --replace"
+    with pytest.raises(StaleInput, match=rf"sae_stats .*samples, sources.*{command}"):
+        evaluate(warehouse)
+    encode(warehouse, an_sae(4), **where, replace=True)
+    evaluate(warehouse)

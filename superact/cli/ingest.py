@@ -344,8 +344,7 @@ def learn(
         if not found:
             raise BadInput(what="Nothing that matches has been extracted.", remedy="Run `superact extract` first.")
         wanted = None if layers is None else numbers(layers)
-        rows, dropped = 0, []
-        without: dict[str, tuple[int, int]] = {}
+        rows = 0
         with progress_line(quiet) as report:
             for one, other in sorted(found):
                 rows += run_stage(
@@ -359,10 +358,9 @@ def learn(
                     replace=replace,
                     progress=report,
                 )
-                chosen: dict[str, Any] = {"dataset": one, "model": other, "layer": wanted, "unit": _units(unit)}
-                dropped += dropped_clusters(opened, recipe, **chosen)
-                for name, counts in labels_without_vector(opened, recipe, **chosen).items():
-                    without[name] = max(without.get(name, (0, 0)), counts)
+        chosen: dict[str, Any] = {"dataset": dataset, "model": model, "layer": wanted, "unit": _units(unit)}
+        dropped = dropped_clusters(opened, recipe, **chosen)
+        without = labels_without_vector(opened, recipe, **chosen)
     note(f"learn: {rows:,} rows" if rows else "learn: nothing to do, all of it is there", quiet)
     note_dropped(dropped, quiet)
     note_without_vector(without, quiet)

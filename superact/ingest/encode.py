@@ -24,8 +24,8 @@ from superact.concepts.sae import Sae
 from superact.concepts.sae.sparse import NonZeros
 from superact.errors import BadInput, NonFinite
 from superact.ingest.describe import arrow, write_small
-from superact.ingest.identity import base, digest
-from superact.ingest.sae_stats import Sums, stats_rows
+from superact.ingest.identity import base
+from superact.ingest.sae_stats import Splits, Sums, stats_rows
 from superact.ingest.sources import Block, frame, needed, stored_blocks
 from superact.store import Published, Run, Warehouse
 from superact.store.files import check_free
@@ -68,15 +68,13 @@ def encode(
         raise BadInput(what=f"--top-k {top_k} keeps nothing.", remedy="Give at least 1, or leave it out to keep all.")
     with warehouse.run("encode", replace=replace) as run:
         run.provenance = {"device": str(sae.W_enc.device), "source": sae.source}
-        samples = frame(
-            warehouse, needed(warehouse, run.state, "encode", "samples", dataset=dataset), ["sample", "split"]
-        )
+        splits = Splits.read(warehouse, needed(warehouse, run.state, "encode", "samples", dataset=dataset))
         done = []
         for unit in units:
             keys = {"dataset": dataset, "model": model, "layer": layer, "unit": unit}
             embeddings = needed(warehouse, run.state, "encode", "embeddings", **keys)
             _check_width(sae, embeddings, keys)
-            done.append(_declare(run, sae, embeddings, samples, {**keys, "concept_set": concept_set}, top_k))
+            done.append(_declare(run, sae, embeddings, splits, {**keys, "concept_set": concept_set}, top_k))
         _check_disk(warehouse, sae, [each for each in done if not each.current], top_k)
         for each in done:
             if not each.current:
@@ -94,7 +92,7 @@ class Encoding:
     embeddings: Published
     activations: StagedPartition
     stats: StagedPartition
-    split_of: Array
+    splits: Splits
     sums: list[Sums] = field(default_factory=list)
     _held: list[tuple[Array, ...]] = field(default_factory=list)
     _rows: int = 0
@@ -126,11 +124,17 @@ class Encoding:
             self.stats.write(0, [arrow("sae_stats", **stats_rows(self.sums, sae.d_sae))])
 
     def _take_up(self, sae: Sae) -> int:
-        """Count the files that an interrupted run finished, as far as none lacks among them; returns their rows."""
+        """Count the files that an interrupted run finished, as far as none lacks among them; returns their rows.
+
+        A file whose sums are of other splits counts as lacking. Those behind it go: this time files may end elsewhere.
+        """
         self.sums, start = [], 0
-        while not self.activations.current and (file := self.activations.done.get(len(self.sums))) is not None:
+        done = self.activations.done
+        while (file := done.get(len(self.sums))) and file.note.get("split_digest") == self.splits.digest:
             self.sums.append(Sums.from_note(file.note, sae.d_in, sae.d_sae))
             start += file.note["rows"]
+        for shard in [number for number in sorted(done) if number >= len(self.sums)]:
+            self.activations.strike_out(shard)
         self._own = Sums.zeros(sae.d_in, sae.d_sae)
         return start
 
@@ -139,7 +143,7 @@ class Encoding:
         rows = rows.to(sae.W_enc.device)
         found = sae.encode_sparse(rows, top_k)
         sums = Sums.zeros(sae.d_in, sae.d_sae)
-        bad = sums.add(self.split_of[sample], rows, sae.decode_sparse(found, len(rows), rows), found)
+        bad = sums.add(self.splits.of[sample], rows, sae.decode_sparse(found, len(rows), rows), found)
         if bad is not None:
             raise NonFinite(kind="stored hidden state", layer=self.keys["layer"], sample=int(sample[bad]))
         return sample, token, found, sums
@@ -157,7 +161,8 @@ class Encoding:
         assert self._own is not None
         if not self.activations.current:
             groups = activation_groups(self._held, sae.d_sae) if self._held else []
-            self.activations.write(shard, groups, {"rows": self._rows, **self._own.to_note()})
+            note = {"rows": self._rows, "split_digest": self.splits.digest, **self._own.to_note()}
+            self.activations.write(shard, groups, note)
         self.sums.append(self._own)
         self._own, self._held, self._rows, self._nonzeros = Sums.zeros(sae.d_in, sae.d_sae), [], 0, 0
         return shard + 1
@@ -219,7 +224,7 @@ def activation_groups(held: list[tuple[Array, ...]], n_features: int) -> list[pa
 
 
 def _declare(
-    run: Run, sae: Sae, embeddings: Published, samples: Any, keys: dict[str, Any], top_k: int | None
+    run: Run, sae: Sae, embeddings: Published, splits: Splits, keys: dict[str, Any], top_k: int | None
 ) -> Encoding:
     """Declare the four partitions of a unit, and write those that say what the autoencoder is."""
     facts = {**base("encode"), "method": METHOD, "sae": sae.digest, "kind": sae.kind, "top_k": top_k}
@@ -241,18 +246,10 @@ def _declare(
     made_from = {**facts, "input:embeddings": embeddings.hash}
     activations = run.partition("sae_activations", made_from, **keys)
     activations.meta["n_features"] = sae.d_sae
-    splits = samples.sort("sample")
-    split_digest = digest(splits["sample"].to_numpy(), *splits["split"].to_list())
-    stats = run.partition("sae_stats", {**made_from, "split_digest": split_digest}, **keys)
-    return Encoding(keys, embeddings, activations, stats, _split_numbers(splits))
-
-
-def _split_numbers(samples: Any) -> Array:
-    """Number of the split of every sample, int8, by sample: as Sums.SPLITS counts them, -1 for none."""
-    found = np.full(int(samples["sample"].max() or 0) + 1, -1, dtype=np.int8)
-    for number, split in enumerate(Sums.SPLITS):
-        found[samples.filter(samples["split"] == split)["sample"].to_numpy()] = number
-    return found
+    stats = run.partition("sae_stats", {**made_from, "split_digest": splits.digest}, **keys)
+    # What eval compares with the tables that are there then: the embeddings may be dropped, and no identity changes by it.
+    activations.meta["made_from"], stats.meta["made_from"] = embeddings.identity, splits.made_from
+    return Encoding(keys, embeddings, activations, stats, splits)
 
 
 def _concept_rows(sae: Sae) -> Iterator[pa.Table]:

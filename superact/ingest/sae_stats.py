@@ -10,6 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superact.ingest.identity import digest
+from superact.ingest.sources import frame
+from superact.store import Published, Warehouse
+from superact.store.identity import Identity
+
 Array = np.ndarray[Any, Any]
 
 
@@ -83,6 +88,29 @@ class Sums:
         active = bits.reshape(splits, n_features).astype(bool)
         n, nonzeros = (np.array(note[name], dtype=np.int64) for name in ("n", "nonzeros"))
         return cls(n, nonzeros, error, square, total.reshape(splits, width), active)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which split each sample is in: `of` int8 by sample, the number in Sums.SPLITS or -1, and a digest of that.
+
+    `made_from` says of which samples table, in the words of its identity.
+    """
+
+    of: Array
+    digest: str
+    made_from: Identity
+
+    @classmethod
+    def read(cls, warehouse: Warehouse, samples: Published) -> Splits:
+        """Those of a published samples table."""
+        rows = frame(warehouse, samples, ["sample", "split"]).sort("sample")
+        found = np.full(int(rows["sample"].max() or 0) + 1, -1, dtype=np.int8)  # type: ignore[arg-type]
+        for number, split in enumerate(Sums.SPLITS):
+            found[rows.filter(rows["split"] == split)["sample"].to_numpy()] = number
+        made_from: Identity = {"input:samples": samples.hash}
+        made_from |= {name: samples.identity[name] for name in ("sources", "splits") if name in samples.identity}
+        return cls(found, digest(rows["sample"].to_numpy(), *rows["split"].to_list()), made_from)
 
 
 def stats_rows(parts: list[Sums], n_features: int) -> dict[str, list[Any]]:

@@ -61,8 +61,9 @@ def train_sae(
     recipe = recipe.resolved(*rows.shape)
     place = f"{dataset}-{model}-layer{layer}-{unit}"
     sae = fit(rows, recipe, name=place, source=place, device=device, progress=progress)
-    about = {"model_name": model, "dataset": dataset, "layer": layer, "unit": unit, "seed": recipe.seed}
-    sae = replace(sae, about=about)
+    settings = asdict(recipe)
+    about = {"model_name": model, "dataset": dataset, "layer": layer, "unit": unit, "seed": settings.pop("seed")}
+    sae = replace(sae, about={**about, "recipe": settings})
     stats = _measure(warehouse, embeddings, sae, splits, progress)
     record = {
         **keys,

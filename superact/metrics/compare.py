@@ -6,6 +6,7 @@ Nothing is locked or written, and nothing but paired differences is computed tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -27,6 +28,8 @@ DETECTORS = ("superactivator", "max_token", "mean_token", "last_token", "random_
 FLOORS = ("always", "coin")
 """Methods of the rows that are floors: every sample detected, and a coin that fires with the label's cal prevalence."""
 
+_WHICH_SAE = ("digest", "source", "seed")
+"""Hyperparameters of a set of method sae that say which autoencoder it is, and not how that was trained."""
 _METHODS = ("avg", "linsep", "kmeans", "kmeans-linsep", "sae", "imported")
 _COLUMNS = {
     **dict.fromkeys(("dataset", "model", "concept_set", "method", "unit", "detector", "layer_choice"), "VARCHAR"),
@@ -100,7 +103,8 @@ def compare(
     if seeds and not any(len(members) > 1 for members in _families(rows)):
         raise BadInput(
             what="No two concept sets of one method differ only in their seed.",
-            remedy="Learn another with `superact learn --seed 1 --suffix seed1`, score it and evaluate it.",
+            remedy="Learn another with `superact learn --seed 1 --suffix seed1`, score it and evaluate it; of method sae, "
+            "train one with `superact sae train --seed 1` and encode it as another --concept-set.",
         )
     if seeds:
         rows = _with_means(rows)
@@ -212,9 +216,19 @@ def _families(rows: list[Row]) -> list[list[Row]]:
     found: dict[tuple[Any, ...], dict[int, Row]] = {}
     for row in rows:
         if row["seed"] is not None:
-            key = (*(row[name] for name in ("dataset", "model", "method", "unit", "settings", "detector")),)
+            key = (*(row[name] for name in ("dataset", "model", "method", "unit", "detector")), _settings(row))
             found.setdefault(key, {}).setdefault(row["seed"], row)
     return [list(members.values()) for members in found.values()]
+
+
+def _settings(row: Row) -> str:
+    """How the set of a row was made at each of its layers, but for the seed."""
+    found = [dict(settings) for settings in row["settings"]]
+    if row["method"] == "sae":
+        for settings in found:
+            own = json.loads(settings["hyperparameters"] or "{}")
+            settings["hyperparameters"] = {name: value for name, value in own.items() if name not in _WHICH_SAE}
+    return json.dumps(found, sort_keys=True)
 
 
 def _with_means(rows: list[Row]) -> list[Row]:

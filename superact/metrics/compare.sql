@@ -3,8 +3,9 @@
 -- reads: summary, null_summary, layer_selection, concept_sets, sae_stats, datasets, models (views of a session: path keys are columns)
 -- parameters: $dataset, $model and $unit, NULL for any; $layer, NULL for the layer chosen for each label
 -- null_f1: mean over shuffles of the labels. layers: what the layer was chosen among. seed and settings say how the set was
--- made there; sets with one method and the same settings differ in nothing but seed and name. note: of a sparse autoencoder, that it
--- explains less than .6 of the variance on test, or that over 30 % of its units never act; the worst of the layers used.
+-- made there; sets with one method and the same settings differ in nothing but seed and name (compare.py leaves out of those of an
+-- autoencoder which file it is). note: of a sparse autoencoder, that it explains less than .6 of the variance on test, or that over
+-- 30 % of its units never act; the worst of the layers used.
 WITH compared AS (
     SELECT *
     FROM summary
@@ -28,8 +29,7 @@ sets AS (
         j.unit,
         list(j.layer ORDER BY j.layer) AS layers,
         CASE WHEN count(c.seed) = count(*) AND min(c.seed) = max(c.seed) THEN min(c.seed) END AS seed,
-        list({layer: c.layer, score: c.score, k: c.k, hyperparameters: c.hyperparameters} ORDER BY c.layer)::VARCHAR
-            AS settings
+        list({layer: c.layer, score: c.score, k: c.k, hyperparameters: c.hyperparameters} ORDER BY c.layer) AS settings
     FROM judged AS j
     JOIN concept_sets AS c
         ON c.dataset = j.dataset AND c.model = j.model AND c.layer = j.layer

@@ -26,7 +26,7 @@ from superact.metrics.layer import (
 )
 from superact.query.names import check_known, unknown
 from superact.store import Published, Run
-from superact.store.identity import differences
+from superact.store.identity import Identity, differences
 from superact.store.layout import Partition
 
 Paths = Callable[[Published], list[Path]]
@@ -263,42 +263,55 @@ def _check_inputs(run: Run, layer: Layer) -> None:
         stats = needed(run, "layer_stats", **keys_of("layer_stats", keys))
         if activations.identity["input:layer_stats"] != stats.hash:
             raise StaleInput(partition=str(activations.partition), differences="layer_stats", command=again)
-    if layer.source == "sae_activations":
-        _check_encoded(layer)
-    if stats is None:
-        return
-    differing = _differing(stats, sources)
-    if differing:
+    differing = [] if stats is None else _differing(stats.identity, sources)
+    if stats is not None and differing:
         raise StaleInput(
             partition=str(stats.partition),
             differences=", ".join(differing),
             command=f"superact ingest {where} --layers {keys['layer']} --replace",
         )
+    if layer.source == "sae_activations":
+        _check_encoded(run, layer)
 
 
-def _check_encoded(layer: Layer) -> None:
-    """Raise StaleInput where a sparse autoencoder encoded other hidden states, or of other samples, than those there are."""
-    encoded = layer.sources["sae_activations"]
-    differing = _differing(encoded, layer.sources)
-    embeddings = layer.sources.get("embeddings")
+def _check_encoded(run: Run, layer: Layer) -> None:
+    """Raise StaleInput where a sparse autoencoder encoded other hidden states, or of other samples, than those there are,
+    and where its statistics are of other splits, which `compare` would report.
+
+    Partitions that do not say what they were made from are taken as they are.
+    """
+    encoded, described = layer.sources["sae_activations"], run.state.get("sae_stats", **layer.keys)
+    made_from = encoded.meta.get("made_from", {})  # the identity of the embeddings, which may have been dropped
+    differing = {*_differing(made_from, layer.sources)}
+    embeddings, stats = layer.sources.get("embeddings"), layer.sources.get("layer_stats")
     if embeddings is not None and encoded.identity.get("input:embeddings", embeddings.hash) != embeddings.hash:
-        differing.append("embeddings")
-    if differing:
-        dataset, model, number = (layer.keys[name] for name in ("dataset", "model", "layer"))
-        command = f"superact sae encode {dataset} {model} SAE --layer {number} --replace"
-        raise StaleInput(partition=str(encoded.partition), differences=", ".join(differing), command=command)
+        differing.add("embeddings")
+    elif stats is not None:  # extracted together with them
+        differing |= {name for name, value in made_from.items() if stats.identity.get(name) != value}
+    _refuse_encoded(layer, encoded, differing)
+    if described is not None:
+        samples = {"samples": layer.sources["samples"]}
+        _refuse_encoded(layer, described, _differing(described.meta.get("made_from", {}), samples))
 
 
-def _differing(stats: Published, sources: dict[str, Published]) -> list[str]:
-    """Where the statistics of a layer name other samples, splits, tokens or model settings than the tables have."""
+def _refuse_encoded(layer: Layer, published: Published, differing: Iterable[str]) -> None:
+    if named := ", ".join(sorted(differing)):
+        dataset, model, number, name = (layer.keys[key] for key in ("dataset", "model", "layer", "concept_set"))
+        own = "" if name == "sae" else f" --concept-set {name}"
+        command = f"superact sae encode {dataset} {model} SAE --layer {number}{own} --replace"
+        raise StaleInput(partition=str(published.partition), differences=named, command=command)
+
+
+def _differing(made_from: Identity, sources: dict[str, Published]) -> list[str]:
+    """Where what was made from hidden states names other samples, splits, tokens or model settings than the tables have."""
     found = set()
     for table in ("samples", "tokens"):
         source = sources.get(table)
         if source is None:
             continue
-        if stats.identity.get(f"input:{table}", source.hash) != source.hash:
+        if made_from.get(f"input:{table}", source.hash) != source.hash:
             found.add(table)
-        for name in stats.identity.keys() & source.identity.keys():
+        for name in made_from.keys() & source.identity.keys():
             if name in ("sources", "splits") or name.startswith("model:"):
-                found |= {name} if stats.identity[name] != source.identity[name] else set()
+                found |= {name} if made_from[name] != source.identity[name] else set()
     return sorted(found)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from superact.store.files import disk_errors, fsync_directory, make_directories
+from superact.store.files import disk_errors, fsync_directory, make_directories, write_atomically
 from superact.store.identity import Identity, canonical
 from superact.store.layout import STAGING, Partition
 from superact.store.manifest import FileRecord
@@ -83,6 +83,11 @@ class StagedPartition:
         size = 1 + sum(group.nbytes for group in groups)  # 1: a file without rows is in flight, too
         self._writer.submit(lambda: self._write(shard, groups, note or {}), size)
 
+    def strike_out(self, shard: int) -> None:
+        """Queue that a finished file is none: it is not published unless it is written anew."""
+        assert self._writer is not None, "begin() comes first"
+        self._writer.submit(lambda: self._strike_out(shard), 1)
+
     def remember(self, shard: int, note: dict[str, Any]) -> None:
         """Queue a note about a shard that has no file here: partial sums, which a resumed run need not compute again."""
         assert self._writer is not None, "begin() comes first"
@@ -96,14 +101,17 @@ class StagedPartition:
     def _write(self, shard: int, groups: Sequence[pa.Table], note: dict[str, Any]) -> None:
         suffix = "" if self.generation == 1 else f"-{self.generation}"
         path = self.directory / f"part-{shard:05d}{suffix}.parquet"
-        if shard in self._listed:
-            self._append(json.dumps({"shard": shard, "redo": True}))
-            self._listed.remove(shard)
-            self.done.pop(shard, None)
+        self._strike_out(shard)
         record = write_file(path, self.partition.schema, groups)
         self._append(json.dumps({"shard": shard, "file": record.to_json(), "note": note}))
         self._listed.add(shard)
         self.done[shard] = StagedFile(record, note)
+
+    def _strike_out(self, shard: int) -> None:
+        if shard in self._listed:
+            self._append(json.dumps({"shard": shard, "redo": True}))
+            self._listed.remove(shard)
+            self.done.pop(shard, None)
 
     def _append(self, line: str) -> None:
         progress = self.directory / PROGRESS
@@ -134,6 +142,21 @@ def staged_identity(directory: Path) -> Identity | None:
     progress = directory / PROGRESS
     lines = _whole_lines(progress) if progress.exists() else []
     return lines[0] if lines else None
+
+
+def staged_notes(directory: Path) -> list[dict[str, Any]]:
+    """What a staged partition remembers without a file, in the order in which it was noted."""
+    return [line["note"] for line in _whole_lines(directory / PROGRESS)[1:] if "note" in line and "file" not in line]
+
+
+def begin_otherwise(directory: Path, identity: Identity, note: dict[str, Any]) -> None:
+    """Give a staged partition another identity, with one note in place of all its notes and files.
+
+    At once: a process that dies leaves the one or the other, whole. Errors: NotEnoughDisk, and what was there stays.
+    """
+    progress = directory / PROGRESS
+    text = f"{canonical(identity)}\n{json.dumps({'shard': 0, 'note': note})}\n"
+    write_atomically(progress, text, progress.with_suffix(".tmp"))
 
 
 def discard(directory: Path) -> None:

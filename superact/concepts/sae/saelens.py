@@ -25,7 +25,7 @@ FORMAT_VERSION = "6.0.0"
 
 _ABOUT = (
     *("model_name", "hook_name", "hook_point", "hook_layer", "dataset_path", "context_size", "prepend_bos"),
-    *("dataset", "layer", "unit", "seed"),  # of those trained here
+    *("dataset", "layer", "unit", "seed", "recipe"),  # of those trained here
 )
 _SCALES = ("scaling_factor", "finetuning_scaling_factor")
 
