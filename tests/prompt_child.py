@@ -16,7 +16,7 @@ from superact.store import Warehouse
 from superact.store.staging import StagedPartition
 
 
-def main(root: Path, url: str, at: int, where: str) -> None:
+def main(root: Path, url: str, at: int, where: str, labels: tuple[str, ...]) -> None:
     original, noted = StagedPartition.remember, 0
 
     def remember(self: StagedPartition, shard: int, note: dict[str, Any]) -> None:
@@ -33,8 +33,8 @@ def main(root: Path, url: str, at: int, where: str) -> None:
     StagedPartition.remember = remember  # type: ignore[method-assign]
     dataset = open_dataset(str(root / "Tiny-Text"), root)
     backend = OpenAIBackend("tiny", url, first_pause=0.001, concurrency=3)
-    prompt(Warehouse(root / "wh"), dataset, backend, Plan(("animal", "mood", "rare"), localize=True), batch=4)
+    prompt(Warehouse(root / "wh"), dataset, backend, Plan(labels, localize=True), batch=4)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4], tuple(sys.argv[5].split(",")))

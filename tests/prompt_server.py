@@ -3,7 +3,8 @@
 `python prompt_server.py FOLDER` writes its port to FOLDER/port, and every request to FOLDER/log (one JSON line, in order of
 arrival). FOLDER/script.json says what happens: a list of steps, each for one request in order of arrival; after the last step
 everything is answered `FINAL ANSWER: Yes` if the text has the word fox, else `FINAL ANSWER: No`. A step is a reply (a string),
-or one of {"status": 500, "headers": {}, "body": "..."}, {"hang": true}, {"drop": true}, {"drip": true}.
+or one of {"status": 500, "headers": {}, "body": "..."}, {"hang": true}, {"drop": true}, {"drip": true}, {"choice": {...}} (what
+stands in the list of choices), {"endless": 200} (a body that never ends, under that status).
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         assert self.path == "/v1/chat/completions", self.path
         step = step_of(body, dict(self.headers))
         if isinstance(step, str):
-            reply = {"choices": [{"message": {"role": "assistant", "content": step}}]}
-            self._send(200, json.dumps(reply).encode())
+            step = {"choice": {"message": {"role": "assistant", "content": step}, "finish_reason": "stop"}}
+        if "choice" in step:
+            self._send(200, json.dumps({"choices": [step["choice"]]}).encode())
         elif step.get("hang"):
             OVER.wait(60)
         elif step.get("drop"):
@@ -65,6 +67,12 @@ class Handler(BaseHTTPRequestHandler):
             while not OVER.wait(0.02):
                 self.wfile.write(b" ")
                 self.wfile.flush()
+        elif "endless" in step:
+            self.send_response(step["endless"])
+            self.send_header("Connection", "close")
+            self.end_headers()
+            while not OVER.is_set():
+                self.wfile.write(b" " * (1 << 16))  # until the client hangs up
         else:
             self._send(step["status"], step.get("body", "").encode(), step.get("headers", {}))
 

@@ -21,6 +21,7 @@ from tiny import save_model
 
 from superact.errors import BadInput, ModelUnavailable, ServerFailed
 from superact.models.chat import load_chat
+from superact.prompts.backends.base import Backend, Reply
 from superact.prompts.backends.openai import OpenAIBackend, _retry_after
 from superact.prompts.backends.transformers import TransformersBackend
 from superact.prompts.questions import Picture, Request
@@ -30,6 +31,10 @@ Start = Callable[..., ServerProcess]
 
 def ask(*texts: str) -> list[Request]:
     return [Request(text, None, f"sample {i}, label 'dog'") for i, text in enumerate(texts)]
+
+
+def said(way: Backend, requests: list[Request]) -> list[str]:
+    return [reply.text for reply in way.answer(requests)]
 
 
 def pictures(*sizes: tuple[int, int]) -> list[Picture]:
@@ -56,7 +61,7 @@ def test_replies_come_in_the_order_of_the_questions(start: Start) -> None:
     server = start()
     texts = [f"a {'fox' if i % 3 == 0 else 'dog'} number {i}" for i in range(20)]
     way = backend(server, concurrency=6, max_tokens=7)
-    assert way.answer(ask(*texts)) == [f"FINAL ANSWER: {'No' if i % 3 else 'Yes'}" for i in range(20)]
+    assert said(way, ask(*texts)) == [f"FINAL ANSWER: {'No' if i % 3 else 'Yes'}" for i in range(20)]
     log = server.log
     assert sorted(entry["messages"][0]["content"] for entry in log) == sorted(texts)
     first = {name: log[0][name] for name in ("model", "temperature", "max_tokens", "stream")}
@@ -90,6 +95,10 @@ PASSING = {
     "a list": {"status": 200, "body": "[]"},
     "no choices": {"status": 200, "body": '{"choices": []}'},
     "no message": {"status": 200, "body": '{"choices": [{"text": "Yes"}]}'},
+    "deep": {"status": 200, "body": '{"choices": ' + "[" * 100_000},
+    "no gzip": {"status": 200, "headers": {"Content-Encoding": "gzip"}, "body": "{}"},
+    "without end": {"endless": 200},
+    "an error without end": {"endless": 503},
     "parts": {"status": 200, "body": '{"choices": [{"message": {"content": [1]}}]}'},
     "drop": {"drop": True},
 }
@@ -99,7 +108,7 @@ PASSING = {
 def test_a_failure_that_passes_is_tried_again(start: Start, kind: str) -> None:
     server = start(PASSING[kind], PASSING[kind])
     way = backend(server)
-    assert way.answer(ask("a fox")) == ["FINAL ANSWER: Yes"]
+    assert said(way, ask("a fox")) == ["FINAL ANSWER: Yes"]
     assert len(server.log) == 3
     assert sum(way.retries.values()) == 2 and way.provenance["retries"] == way.retries
 
@@ -108,14 +117,14 @@ def test_a_failure_that_passes_is_tried_again(start: Start, kind: str) -> None:
 def test_a_server_that_hangs_is_given_up_after_the_time_limit_and_asked_again(start: Start, kind: str) -> None:
     server = start({kind: True})
     way = backend(server, timeout=0.5)
-    assert way.answer(ask("a fox")) == ["FINAL ANSWER: Yes"]
+    assert said(way, ask("a fox")) == ["FINAL ANSWER: Yes"]
     # On a busy machine a good answer may be late, too.
     assert set(way.retries) == {"no answer within 0.5 s"} and len(server.log) == 1 + sum(way.retries.values())
 
 
 def test_retry_after_is_waited_for(start: Start) -> None:
     server = start({"status": 429, "headers": {"Retry-After": "1"}})
-    assert backend(server).answer(ask("a fox")) == ["FINAL ANSWER: Yes"]
+    assert said(backend(server), ask("a fox")) == ["FINAL ANSWER: Yes"]
     first, second = (entry["at"] for entry in server.log)
     assert second - first >= 1
 
@@ -133,6 +142,7 @@ def test_retry_after_forms() -> None:
         ({"status": 429, "headers": {"Retry-After": "3600"}}, "HTTP 429: no reason given"),
         ({"status": 200, "body": "{}"}, "an answer that is none: KeyError 'choices'"),
         ({"drop": True}, "the connection failed: RemoteProtocolError"),
+        ({"endless": 200}, "an answer that is none: it is longer than 8 MiB"),
     ],
 )
 def test_a_server_that_keeps_failing_is_named(start: Start, step: Any, told: str) -> None:
@@ -152,16 +162,47 @@ def test_what_will_not_pass_is_not_tried_again(start: Start, status: int) -> Non
     assert len(server.log) == 1
 
 
+WITHOUT_TEXT = [
+    {"message": {"content": None}},
+    {"message": {"role": "assistant", "content": None, "refusal": "I will not."}, "finish_reason": "stop"},
+    {"message": {"role": "assistant", "tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"},
+    {"message": {"content": None, "reasoning_content": "Well, "}, "finish_reason": "length"},
+]
+
+
 def test_an_answer_without_words_is_an_answer(start: Start) -> None:
-    server = start({"status": 200, "body": '{"choices": [{"message": {"content": null}}]}'}, "Yes and No")
-    assert backend(server).answer(ask("a", "b")) == ["", "Yes and No"]
+    server = start(*({"choice": choice} for choice in WITHOUT_TEXT), "Yes and No")
+    found = backend(server).answer(ask("a", "b", "c", "d", "e"))
+    assert found[:2] == [Reply("", "unknown"), Reply("", "stop")]
+    assert found[2:] == [Reply("", "tool_calls"), Reply("", "length"), Reply("Yes and No", "stop")]
+    assert len(server.log) == 5
+
+
+def test_why_a_reply_ended_is_what_the_server_says(start: Start) -> None:
+    told = ["length", "content_filter", None, 3, "two words", "x" * 41]
+    server = start(*({"choice": {"message": {"content": "No"}, "finish_reason": reason}} for reason in told))
+    found = backend(server).answer(ask(*"abcdef"))
+    assert [reply.finish for reply in found] == ["length", "content_filter", *["unknown"] * 4]
+    assert {reply.text for reply in found} == {"No"}
+
+
+def test_half_a_character_can_be_stored(start: Start) -> None:
+    server = start({"choice": {"message": {"content": "Yes \ud83d"}}})
+    assert said(backend(server), ask("a fox")) == ["Yes ?"]
+
+
+def test_a_refusal_without_end_is_read_in_part(start: Start) -> None:
+    server = start({"endless": 404})
+    with pytest.raises(ServerFailed, match="HTTP 404: no reason given"):
+        backend(server).answer(ask("a fox"))
+    assert len(server.log) == 1
 
 
 def test_the_key_is_sent_and_shown_nowhere(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "s3cret")
     server = start("Yes", {"status": 401, "body": '{"error": {"message": "bad key s3cret"}}'})
     way = backend(server, key_variable="MY_KEY")
-    assert way.answer(ask("a fox")) == ["Yes"]
+    assert said(way, ask("a fox")) == ["Yes"]
     assert server.log[0]["key"] == "Bearer s3cret"
     with pytest.raises(ServerFailed, match="bad key \\*\\*\\*") as error:
         way.answer(ask("a fox"))
@@ -180,7 +221,7 @@ def test_a_key_that_no_header_can_have_is_named_without_its_value(monkeypatch: p
 def test_the_end_of_a_line_is_no_part_of_a_key(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "s3cret\r\n")
     server = start("Yes")
-    assert backend(server, key_variable="MY_KEY").answer(ask("a fox")) == ["Yes"]
+    assert said(backend(server, key_variable="MY_KEY"), ask("a fox")) == ["Yes"]
     assert server.log[0]["key"] == "Bearer s3cret"
 
 
@@ -201,7 +242,7 @@ def test_a_password_with_a_number_sign_is_not_echoed() -> None:
 def test_credentials_in_the_url_are_sent_and_shown_nowhere(start: Start) -> None:
     server = start("Yes", {"status": 401})
     way = OpenAIBackend("m", server.url.replace("http://", "http://user:pa55@") + "/v1/", concurrency=1)
-    assert way.answer(ask("a fox")) == ["Yes"]
+    assert said(way, ask("a fox")) == ["Yes"]
     assert server.log[0]["key"] == "Basic " + base64.b64encode(b"user:pa55").decode()
     with pytest.raises(ServerFailed) as error:
         way.answer(ask("a fox"))
@@ -252,6 +293,10 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def greedy(folder: Path, texts: list[str], n: int) -> list[str]:
+    return [reply.text for reply in greedy_replies(folder, texts, n)]
+
+
+def greedy_replies(folder: Path, texts: list[str], n: int) -> list[Reply]:
     """What transformers itself gives, one text at a time, token by token."""
     import transformers
 
@@ -261,12 +306,14 @@ def greedy(folder: Path, texts: list[str], n: int) -> list[str]:
     for text in texts:
         ids = tokenizer(f"<s> {text} </s>a ", return_tensors="pt", add_special_tokens=False)["input_ids"]
         begun = ids.shape[1]
+        finish = "length"
         for _ in range(n):
             with torch.no_grad():
                 ids = torch.cat([ids, network(ids).logits[:, -1:].argmax(-1)], dim=1)
             if ids[0, -1] == tokenizer.eos_token_id:
+                finish = "stop"
                 break
-        replies.append(tokenizer.decode(ids[0, begun:], skip_special_tokens=True))
+        replies.append(Reply(tokenizer.decode(ids[0, begun:], skip_special_tokens=True), finish))
     return replies
 
 
@@ -279,9 +326,20 @@ def test_replies_are_the_greedy_ones_whatever_the_batch(text_folder: Path, concu
         load_chat(text_folder, modality="text", device="cpu"), max_tokens=6, concurrency=concurrency
     )
     way.start()
-    replies = way.answer(ask(*TEXTS))
+    replies = said(way, ask(*TEXTS))
     assert replies == greedy(text_folder, TEXTS, 6)
     assert len(set(replies)) > 1
+
+
+def test_a_reply_of_the_longest_length_without_an_end_is_cut(text_folder: Path) -> None:
+    chat = load_chat(text_folder, modality="text", device="cpu")
+    ended = []
+    for n in (4, 6, 7, 9):
+        found = TransformersBackend(chat, max_tokens=n, concurrency=3).answer(ask(*TEXTS))
+        assert found == greedy_replies(text_folder, TEXTS, n)
+        ended.append([reply.finish for reply in found].count("stop"))
+    # None yet; one whose end token is the sixth and last; another one; and those that never end.
+    assert ended == [0, 1, 2, 2]
 
 
 def test_what_a_checkpoint_recommends_for_sampling_is_not_followed(text_folder: Path, tmp_path: Path) -> None:
@@ -293,7 +351,7 @@ def test_what_a_checkpoint_recommends_for_sampling_is_not_followed(text_folder: 
     settings = {"do_sample": True, "temperature": 5.0, "top_p": 0.9, "repetition_penalty": 9.0, "max_length": 3}
     path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
     way = TransformersBackend(load_chat(folder, modality="text", device="cpu"), max_tokens=6)
-    assert way.answer(ask(*TEXTS)) == greedy(text_folder, TEXTS, 6)
+    assert said(way, ask(*TEXTS)) == greedy(text_folder, TEXTS, 6)
 
 
 def test_facts_of_a_text_model(text_folder: Path) -> None:
@@ -357,8 +415,8 @@ def test_llama_vision_looks_at_the_picture(tmp_path: Path) -> None:
     way = TransformersBackend(chat, max_tokens=5, concurrency=3)
     shown = pictures((60, 40), (90, 40), (120, 40), (12, 50))
     requests = [Request("the dog laughs", picture, "x") for picture in shown]
-    together = way.answer(requests)
-    assert together == [way.answer([request])[0] for request in requests]
+    together = said(way, requests)
+    assert together == [said(way, [request])[0] for request in requests]
     # One text, several pictures: what differs comes from the pictures.
     assert len(set(together)) > 1
 
@@ -366,8 +424,8 @@ def test_llama_vision_looks_at_the_picture(tmp_path: Path) -> None:
 def test_llama_vision_is_asked_about_texts(tmp_path: Path) -> None:
     chat = load_chat(save_chat_mllama(tmp_path / "Tiny-Vision"), modality="text", device="cpu")
     way = TransformersBackend(chat, max_tokens=5)
-    together = way.answer(ask(*TEXTS))
-    assert together == [way.answer([request])[0] for request in ask(*TEXTS)]
+    together = said(way, ask(*TEXTS))
+    assert together == [said(way, [request])[0] for request in ask(*TEXTS)]
     assert len(set(together)) > 1
 
 
@@ -378,6 +436,6 @@ def test_qwen_vision_looks_at_the_picture(tmp_path: Path) -> None:
     requests = [
         Request("the dog laughs", picture, "x") for picture in pictures((60, 40), (90, 40), (120, 40), (12, 50))
     ]
-    together = way.answer(requests)
-    assert together == [way.answer([request])[0] for request in requests]
+    together = said(way, requests)
+    assert together == [said(way, [request])[0] for request in requests]
     assert len(set(together)) > 1

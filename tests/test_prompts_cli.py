@@ -99,6 +99,29 @@ def test_a_server_that_dies_is_named_and_the_answers_stay(root: Path, tmp_path: 
     assert "24 questions:" in done.stderr
 
 
+def test_replies_that_fell_short_are_named_at_the_end(root: Path, tmp_path: Path) -> None:
+    cut = {"choice": {"message": {"role": "assistant", "content": "Let me think"}, "finish_reason": "length"}}
+    refused = {"choice": {"message": {"role": "assistant", "content": None, "refusal": "No."}, "finish_reason": "stop"}}
+    with running_server(tmp_path / "server", [cut, refused, cut]) as server:
+        command = ("prompt", "run", "Tiny-Text", "chat", "--backend", "http", "--url", server.url, "--label", "animal")
+        done = superact(*command, "--max-tokens", "1000")
+        assert done.exit_code == 0, done.stderr
+        assert "8 questions: 62.5% parsed (3 unparsed)" in done.stderr
+        assert (
+            "warning: 2 replies were cut at 1,000 tokens, maybe before the answer; ask again with a larger --max-tokens "
+            "and --replace\n"
+            "warning: 1 reply has no text (refused, a tool call, or cut while the model was thinking), and no text is "
+            "unparsed\n"
+        ) in done.stderr
+        again = superact(*command, "--max-tokens", "1000")
+        assert "8 of 8 answers were there already" in again.stderr and "warning" not in again.stderr
+        # The remedy works.
+        anew = superact(*command, "--max-tokens", "2000", "--replace")
+        assert anew.exit_code == 0 and "8 questions: 100.0% parsed" in anew.stderr and "warning" not in anew.stderr
+    rows = table(Warehouse(root / "wh"), "prompt_answers")
+    assert set(rows["answer"]) <= {"yes", "no"}
+
+
 def test_the_evaluated_labels_of_the_warehouse_stay(root: Path, tmp_path: Path) -> None:
     model = save_model(root / "bert", "BertModel")
     ingest = ("extract", "--dataset", "Tiny-Text", "--model", model, "--layers", "1", "--labels", "mood,rare")

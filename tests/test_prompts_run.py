@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,6 @@ import polars as pl
 import pytest
 from folders import tree
 from polars.testing import assert_frame_equal
-from prompt_server_client import running_server
 from tiny import content, image_dataset, save_model, table, text_dataset
 
 import superact
@@ -25,8 +20,7 @@ from superact.ingest.learn import Recipe
 from superact.ingest.pipeline import ingest
 from superact.models import load_model
 from superact.prompts import parse, plan
-from superact.prompts.backends.base import Answering
-from superact.prompts.backends.openai import OpenAIBackend
+from superact.prompts.backends.base import Answering, Endings, Reply
 from superact.prompts.plan import Plan
 from superact.prompts.questions import Question, Request, questions, split_names
 from superact.prompts.run import Answered, prompt
@@ -51,13 +45,13 @@ class Oracle:
     def start(self) -> None:
         self.started += 1
 
-    def answer(self, requests: Sequence[Request]) -> list[str]:
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
         replies = []
         for request in requests:
             if len(self.asked) == self.fail_at:
                 raise ServerFailed(url="http://x", about=request.about, reason="it is tired")
             self.asked.append(request.about)
-            replies.append(reply(request))
+            replies.append(Reply(reply(request)))
         return replies
 
 
@@ -121,7 +115,8 @@ def test_what_stands_beside_the_answers(root: Path) -> None:
     assert {name for name in identity if name.startswith("label:")} == {f"label:{label}" for label in LABELS}
     assert published.meta["answers"] == {"no": 12, "unparsed": 8, "yes": 4}
     provenance = state.documents[-1]["provenance"]
-    assert provenance == {"oracle": True, "batch": 4, "asked": 24, "questions": 24}
+    ended = {"finish_reasons": {"stop": 24}, "cut": 0, "no_text": 0}
+    assert provenance == {"oracle": True, "batch": 4, "asked": 24, "questions": 24, **ended}
     model = table(warehouse, "models").row(0, named=True)
     assert (model["name"], model["modality"], model["blocks"], model["width"]) == ("Oracle", "text", 2, 4)
     frame = superact.open(root / "wh").sql(
@@ -157,9 +152,9 @@ def test_images_are_described_too(tmp_path: Path) -> None:
     dataset = open_dataset(str(tmp_path / "Tiny-Images"), tmp_path)
 
     class Sized(Oracle):
-        def answer(self, requests: Sequence[Request]) -> list[str]:
+        def answer(self, requests: Sequence[Request]) -> list[Reply]:
             self.asked += [f"{r.picture.image.size}" if r.picture else "none" for r in requests]
-            return ["None" if "pixels wide" in r.text else "Yes" for r in requests]
+            return [Reply("None" if "pixels wide" in r.text else "Yes") for r in requests]
 
     oracle = Sized()
     done = prompt(Warehouse(tmp_path / "wh"), dataset, oracle, Plan(("red",), localize=True))
@@ -186,58 +181,6 @@ def test_a_second_run_asks_nothing(root: Path) -> None:
     assert run(root, oracle, batch=7) == Answered(24, 0, first.yes, first.no, first.unparsed)
     assert (oracle.asked, oracle.started) == ([], 0)
     assert tree(root / "wh/tables") == before
-
-
-@pytest.mark.parametrize("fail_at", [0, 1, 4, 11, 23])
-def test_a_server_that_fails_leaves_what_is_finished(root: Path, fail_at: int) -> None:
-    with pytest.raises(ServerFailed):
-        run(root, Oracle(fail_at=fail_at))
-    warehouse = Warehouse(root / "wh")
-    assert warehouse.state().select("prompt_answers") == []
-    oracle = Oracle()
-    done = run(root, oracle)
-    # Batches of four were on disk.
-    kept = fail_at // 4 * 4
-    assert (len(oracle.asked), done.asked) == (24 - kept, 24 - kept)
-    run(root, Oracle(), "straight")
-    assert tree(root / "wh/tables") == tree(root / "straight/tables")
-
-
-def test_another_batch_size_goes_on_where_it_stopped(root: Path) -> None:
-    for fail_at, batch in ((9, 4), (7, 3), (5, 50)):
-        with pytest.raises(ServerFailed):
-            run(root, Oracle(fail_at=fail_at), batch=batch)
-    oracle = Oracle()
-    run(root, oracle, batch=5)
-    assert len(oracle.asked) == 24 - 8 - 6
-    run(root, Oracle(), "straight")
-    assert tree(root / "wh/tables") == tree(root / "straight/tables")
-
-
-@pytest.mark.parametrize(("at", "where"), [(3, "before"), (4, "after")])
-def test_a_process_that_is_killed(root: Path, tmp_path: Path, at: int, where: str) -> None:
-    """A real SIGKILL, a real server: nothing that was answered is asked again, and the tables are those of a straight run."""
-    with running_server(tmp_path / "server") as server:
-        child = [
-            sys.executable,
-            str(Path(__file__).with_name("prompt_child.py")),
-            str(root),
-            server.url,
-            str(at),
-            where,
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        died = subprocess.run(child, env=environment, capture_output=True, text=True)
-        assert died.returncode == -signal.SIGKILL, died.stderr
-        before = len(server.log)
-        backend = OpenAIBackend("tiny", server.url, first_pause=0.001)
-        done = run(root, backend, wanted=Plan(LABELS, localize=True))
-        finished = 4 * (at if where == "after" else at - 1)
-        assert done.asked == 24 - finished
-        assert len([e for e in server.log[before:] if "Passage" in e["messages"][0]["content"]]) == 24 - finished
-        run(root, OpenAIBackend("tiny", server.url), "straight", wanted=Plan(LABELS, localize=True))
-    assert done.yes == sum("fox" in (root / f"Tiny-Text/paragraphs/{s}.txt").read_text().split() for s in TEST) * 3
-    assert tree(root / "wh/tables") == tree(root / "straight/tables")
 
 
 WIDER = [
@@ -272,31 +215,12 @@ def test_a_wider_run_asks_the_rest_and_a_narrower_one_nothing(
     assert tree(root / "wh/tables") == before
 
 
-def test_a_wider_run_that_fails_leaves_the_published_answers_and_resumes(root: Path) -> None:
-    run(root, Oracle(), wanted=Plan(("mood",)))
-    before = tree(root / "wh/tables")
-    with pytest.raises(ServerFailed):
-        run(root, Oracle(fail_at=9))
-    assert tree(root / "wh/tables") == before
-    oracle = Oracle()
-    run(root, oracle)
-    assert 16 - 9 <= len(oracle.asked) <= 16 - 9 + 4
-    run(root, Oracle(), "straight")
-    name = "prompt_answers"
-    assert_frame_equal(content(Warehouse(root / "wh"), name)[name], content(Warehouse(root / "straight"), name)[name])
-
-
-def test_a_wider_run_does_not_drop_the_answers_of_an_unfinished_one(root: Path) -> None:
-    with pytest.raises(ServerFailed):
-        run(root, Oracle(fail_at=5), wanted=Plan(("mood",)))
-    with pytest.raises(IdentityMismatch, match=r"was begun and not finished.*label:animal: \(absent\) -> asked"):
-        run(root, Oracle(fail_at=0))
-    oracle = Oracle()
-    run(root, oracle, wanted=Plan(("mood",)))
-    assert len(oracle.asked) == 8 - 4
-    wider = Oracle()
-    run(root, wider)
-    assert len(wider.asked) == 16
+def test_endings_add_up() -> None:
+    endings = Endings()
+    endings.add([Reply("Yes"), Reply(" \n", "length")])
+    endings.merge(endings.to_json())
+    endings.merge({"first": 0, "rows": []})  # of an older version
+    assert endings.to_json() == {"finish_reasons": {"length": 2, "stop": 2}, "cut": 2, "no_text": 2}
 
 
 def test_a_plan_that_is_neither_wider_nor_narrower_is_refused(root: Path) -> None:
@@ -337,10 +261,10 @@ def test_another_template_is_another_identity(root: Path) -> None:
 def test_a_newer_parser_reads_the_stored_replies_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(root, Oracle())
     monkeypatch.setattr(plan, "VERSION", parse.VERSION + 1)
-    monkeypatch.setattr("superact.prompts.run.parse_answer", lambda reply: "yes" if "Yes" in reply else "no")
+    monkeypatch.setattr("superact.prompts.kept.parse_answer", lambda reply: "yes" if "Yes" in reply else "no")
     oracle = Oracle(fail_at=0)
     done = run(root, oracle)
-    assert (done.asked, done.unparsed, oracle.asked) == (0, 0, [])
+    assert (done.asked, done.unparsed, oracle.asked, oracle.started) == (0, 0, [], 0)
     rows = table(Warehouse(root / "wh"), "prompt_answers")
     assert rows.filter(pl.col("label") == "mood")["answer"].to_list() == ["yes"] * 8
 
@@ -380,7 +304,7 @@ def test_labels_that_are_not_evaluated_are_not_listed(root: Path) -> None:
     seen: list[str] = []
 
     class Reading(Oracle):
-        def answer(self, requests: Sequence[Request]) -> list[str]:
+        def answer(self, requests: Sequence[Request]) -> list[Reply]:
             seen.extend(request.text for request in requests)
             return super().answer(requests)
 

@@ -19,6 +19,7 @@ from superact.errors import BadInput, MissingTable
 from superact.ingest.extract import extract
 from superact.ingest.job import Job
 from superact.models import load_model
+from superact.prompts.backends.base import Reply
 from superact.prompts.parse import Boxes
 from superact.prompts.plan import Plan
 from superact.prompts.questions import Request
@@ -34,10 +35,10 @@ class Pointing(Oracle):
         super().__init__(**identity)
         self.where = where
 
-    def answer(self, requests: Sequence[Request]) -> list[str]:
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
         asked = ["pixels wide" in r.text or r.text.startswith("Text:") for r in requests]
         numbers = [int(r.about.split()[1].rstrip(",")) for r in requests]
-        return [self.where(n) if wanted else "Yes" for n, wanted in zip(numbers, asked, strict=True)]
+        return [Reply(self.where(n) if wanted else "Yes") for n, wanted in zip(numbers, asked, strict=True)]
 
 
 def extracted(root: Path, model: str, name: str, **options: Any) -> tuple[Warehouse, Any]:

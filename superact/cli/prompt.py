@@ -161,7 +161,7 @@ def run(
         note_decisions(opened, quiet)
         with progress_line(quiet) as report:
             done = prompt(store, opened, way, plan, templates=template, batch=batch, replace=replace, progress=report)
-        _note_answers(done, quiet)
+        _note_answers(done, max_tokens, quiet)
         if localize:
             _map_places(store, opened.slug, way.model.slug, tokens_of or [], quiet)
     note("next: superact prompt eval", quiet)
@@ -171,7 +171,7 @@ def _open(store: Warehouse, ref: str, data_root: Path, labels: str | None, roots
     """The dataset, with the labels evaluated that the warehouse says, unless others are asked for."""
     from superact.datasets import open_dataset
     from superact.datasets.labels import evaluate_labels
-    from superact.prompts.run import published_rows
+    from superact.prompts.kept import published_rows
 
     if labels is not None:
         return open_dataset(ref, data_root, labels=labels, **roots)
@@ -223,7 +223,7 @@ def _backend(
     return TransformersBackend(load_chat(model, modality=modality, **loading), name=name, **shared)
 
 
-def _note_answers(done: Answered, quiet: bool) -> None:
+def _note_answers(done: Answered, max_tokens: int, quiet: bool) -> None:
     if done.asked < done.questions:
         there = done.questions - done.asked
         note(f"{there:,} of {done.questions:,} answers were there already", quiet)
@@ -232,6 +232,18 @@ def _note_answers(done: Answered, quiet: bool) -> None:
         f"{done.yes_share:.1%} of those yes",
         quiet,
     )
+    if done.cut:
+        note(
+            f"warning: {done.cut:,} {'reply was' if done.cut == 1 else 'replies were'} cut at {max_tokens:,} tokens, maybe "
+            "before the answer; ask again with a larger --max-tokens and --replace",
+            quiet,
+        )
+    if done.no_text:
+        note(
+            f"warning: {done.no_text:,} {'reply has' if done.no_text == 1 else 'replies have'} no text (refused, a tool call, "
+            "or cut while the model was thinking), and no text is unparsed",
+            quiet,
+        )
 
 
 def _map_places(store: Warehouse, dataset: str, model: str, tokens_of: list[str], quiet: bool) -> None:

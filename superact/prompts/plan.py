@@ -54,6 +54,13 @@ def answers_identity(
     }
 
 
+def plan_of(identity: Identity) -> Plan:
+    """The plan that an identity of answers was made from."""
+    labels = tuple(name.removeprefix(EXTENSIBLE) for name in _labels(identity))
+    splits = tuple(identity["splits_asked"].split(","))
+    return Plan(labels, splits, identity["sample_limit"], identity["localize"] is not None)
+
+
 def covers(wide: Identity, narrow: Identity) -> bool:
     """True when answers of identity `wide` hold all that `narrow` asks, under the same settings (whatever the parser)."""
     if _settings(wide) != _settings(narrow):

@@ -16,37 +16,45 @@ from typing import Any
 import polars as pl
 
 from superact.datasets.base import Dataset
-from superact.errors import BadInput, IdentityMismatch
+from superact.errors import BadInput
 from superact.ingest.describe import frame_rows
-from superact.prompts.backends.base import Backend
+from superact.prompts.backends.base import Backend, Endings
 from superact.prompts.describe import describe
+from superact.prompts.kept import (
+    Row,
+    noted_endings,
+    noted_rows,
+    published_answers,
+    take_over_begun,
+    take_over_published,
+    taken_rows,
+)
 from superact.prompts.parse import parse_answer
 from superact.prompts.plan import Plan, answers_identity, covers
 from superact.prompts.questions import Asker, Question, questions
 from superact.prompts.templates import read_wording
 from superact.store import Run, Warehouse
-from superact.store.identity import Identity, differences
 from superact.store.layout import Partition
-from superact.store.manifest import Published
-from superact.store.staging import StagedPartition, staged_identity, staging_directory
+from superact.store.staging import StagedPartition
 
 Progress = Callable[[str, int, int], None]
-Row = tuple[str, str, str | None]
-"""answer, reply, localisation reply"""
-
 BATCH = 64
 _ROWS_PER_FILE = 128 * 1024
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What a run came to: questions answered in all, asked by this run, and the answers by kind."""
+    """What a run came to: questions answered in all, asked by this run, the answers by kind, and replies that fell short."""
 
     questions: int
     asked: int
     yes: int
     no: int
     unparsed: int
+    cut: int = 0
+    """Replies that were cut at the longest length; of those that this run and its interrupted tries asked for."""
+    no_text: int = 0
+    """Replies without any text, of the same."""
 
     @property
     def parse_rate(self) -> float:
@@ -93,44 +101,27 @@ def prompt(
         if published is not None and not replace:
             same_parser = published.identity.get("parser") == identity["parser"]
             if covers(published.identity, identity) and same_parser:
-                there = _rows(warehouse, published)
-                return _result({question: there[question] for question in asked}, 0)
-            known = _take_over(run, published, identity)
-        if not replace:
-            _keep_begun(warehouse, Partition.of("prompt_answers", **keys), identity)
+                there = published_answers(warehouse, published)
+                return _result({question: there[question] for question in asked}, 0, Endings())
+            known = take_over_published(run, published, identity)
+        if not replace and (published is None or run.replace):  # else the published answers are refused below
+            take_over_begun(warehouse, Partition.of("prompt_answers", **keys), identity, dataset)
         staged = run.partition("prompt_answers", identity, **keys)
         asker = Asker(dataset, listed, wording)
-        rows, fresh = _ask(run, staged, backend, asker, plan.localize, asked, known, batch, progress)
+        rows, fresh, endings = _ask(run, staged, backend, asker, plan.localize, asked, known, batch, progress)
         _write(staged, rows)
         if published is not None and replace:
             # What was mapped from the answers that go.
             run.removed = [p.partition for p in run.state.select("prompt_tokens", **keys)]
-        run.provenance = {**backend.provenance, "batch": batch, "asked": fresh, "questions": len(asked)}
+        run.provenance = {
+            **backend.provenance,
+            "batch": batch,
+            "asked": fresh,
+            "questions": len(asked),
+            **endings.to_json(),
+        }
         run.publish()
-    return _result(rows, fresh)
-
-
-def _keep_begun(warehouse: Warehouse, partition: Partition, identity: Identity) -> None:
-    """Refuse to begin anew over answers of an unfinished run of another plan, were it one of fewer labels: they cost too much.
-
-    Errors: IdentityMismatch.
-    """
-    begun = staged_identity(staging_directory(warehouse.root, partition))
-    if begun is not None and begun != identity:
-        found = "; ".join(differences(begun, identity))
-        raise IdentityMismatch(partition=str(partition), state="was begun and not finished", differences=found)
-
-
-def _take_over(run: Run, published: Published, identity: Identity) -> dict[Question, Row]:
-    """The published answers, where this run asks for them and more: its partition then stands in for the published one.
-
-    Their replies are read again, so that a newer parser needs no model.
-    """
-    if not covers(identity, published.identity):
-        return {}
-    run.replace = True
-    rows = _rows(run.warehouse, published)
-    return {question: (parse_answer(reply), reply, where) for question, (_, reply, where) in rows.items()}
+    return _result(rows, fresh, endings)
 
 
 def _ask(
@@ -143,31 +134,40 @@ def _ask(
     known: dict[Question, Row],
     batch: int,
     progress: Progress | None,
-) -> tuple[dict[Question, Row], int]:
-    """Every row, and how many questions this run put to the model: what is noted in staging is not asked again."""
-    rows = {
-        asked[note["first"] + i]: tuple(row) for note in staged.notes.values() for i, row in enumerate(note["rows"])
-    }
+) -> tuple[dict[Question, Row], int, Endings]:
+    """Every row, how many questions this run put to the model, and how the replies ended, those noted before included.
+
+    What is noted in staging is not asked again.
+    """
+    notes = list(staged.notes.values())
+    rows, endings = noted_rows(notes, asked), noted_endings(notes)
+    known = known | taken_rows(notes)
     counts = Counter(row[0] for row in rows.values())
     todo = [(i, question) for i, question in enumerate(asked) if question not in rows]
     fresh = 0
-    if todo:
+    if any(_open(question, known, localize) for _, question in todo):
         backend.start()
     number = max(staged.notes, default=-1) + 1
     for chosen in _runs(todo, batch):
         if progress:
             progress(_told(asker.dataset.name, counts), len(rows), len(asked))
         group = [question for _, question in chosen]
-        found = _answers(backend, asker, localize, group, known)
+        found, ended = _answers(backend, asker, localize, group, known)
         fresh += sum(question not in known for question in group)
-        staged.remember(number, {"first": chosen[0][0], "rows": found})
+        staged.remember(number, {"first": chosen[0][0], "rows": found, **ended})
         run.drain()  # on disk before the next question is asked
         rows.update(zip(group, found, strict=True))
+        endings.merge(ended)
         counts.update(row[0] for row in found)
         number += 1
     if progress:
         progress(_told(asker.dataset.name, counts), len(rows), len(asked))
-    return {question: rows[question] for question in asked}, fresh
+    return {question: rows[question] for question in asked}, fresh, endings
+
+
+def _open(question: Question, known: dict[Question, Row], localize: bool) -> bool:
+    """True where the model has something to say about a question yet."""
+    return question not in known or (localize and known[question][0] == "yes" and known[question][2] is None)
 
 
 def _runs(todo: list[tuple[int, Question]], most: int) -> Iterator[list[tuple[int, Question]]]:
@@ -181,17 +181,21 @@ def _runs(todo: list[tuple[int, Question]], most: int) -> Iterator[list[tuple[in
 
 def _answers(
     backend: Backend, asker: Asker, localize: bool, group: list[Question], known: dict[Question, Row]
-) -> list[Row]:
-    """The rows of a batch: whether, and for those answered yes where."""
+) -> tuple[list[Row], dict[str, Any]]:
+    """The rows of a batch (whether, and for those answered yes where), and how the replies to it ended."""
     new = [question for question in group if question not in known]
-    replies = dict(zip(new, backend.answer([asker.request("detect", q) for q in new]) if new else [], strict=True))
-    rows = {q: known[q] if q in known else (parse_answer(replies[q]), replies[q], None) for q in group}
+    replies = backend.answer([asker.request("detect", q) for q in new]) if new else []
+    said = {q: (parse_answer(reply.text), reply.text, None) for q, reply in zip(new, replies, strict=True)}
+    rows: dict[Question, Row] = {q: known[q] if q in known else said[q] for q in group}
+    endings = Endings()
+    endings.add(replies)
     if localize:
-        where = [q for q, (answer, _, place) in rows.items() if answer == "yes" and place is None]
+        where = [q for q in group if _open(q, rows, localize)]
         places = backend.answer([asker.request("localize", q) for q in where]) if where else []
+        endings.add(places)
         for question, place in zip(where, places, strict=True):
-            rows[question] = (*rows[question][:2], place)
-    return [rows[question] for question in group]
+            rows[question] = (*rows[question][:2], place.text)
+    return [rows[question] for question in group], endings.to_json()
 
 
 def _told(name: str, counts: Counter[str]) -> str:
@@ -212,16 +216,6 @@ def _write(staged: StagedPartition, rows: dict[Question, Row]) -> None:
         staged.write(number, [frame_rows("prompt_answers", part)])
 
 
-def published_rows(warehouse: Warehouse, published: Published) -> pl.DataFrame:
-    """The rows of a published partition."""
-    paths = [warehouse.root / file.path for file in published.files]
-    return pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in paths])
-
-
-def _rows(warehouse: Warehouse, published: Published) -> dict[Question, Row]:
-    return {Question(row[0], row[1]): row[2:] for row in published_rows(warehouse, published).iter_rows()}
-
-
-def _result(rows: dict[Question, Row], asked: int) -> Answered:
+def _result(rows: dict[Question, Row], asked: int, endings: Endings) -> Answered:
     counts = Counter(row[0] for row in rows.values())
-    return Answered(len(rows), asked, counts["yes"], counts["no"], counts["unparsed"])
+    return Answered(len(rows), asked, counts["yes"], counts["no"], counts["unparsed"], endings.cut, endings.no_text)

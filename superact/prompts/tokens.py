@@ -16,9 +16,9 @@ import polars as pl
 from superact.datasets.geometry import Geometry
 from superact.errors import BadInput, MissingTable
 from superact.ingest.describe import frame_rows
+from superact.prompts.kept import published_rows
 from superact.prompts.parse import VERSION, Boxes, parse_boxes, parse_phrases
 from superact.prompts.questions import shown_size
-from superact.prompts.run import published_rows
 from superact.schemas import FORMAT
 from superact.store import Warehouse
 from superact.store.identity import Identity

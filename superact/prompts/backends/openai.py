@@ -1,15 +1,17 @@
 """Any server that speaks the OpenAI chat protocol (`POST {base}/v1/chat/completions`): vLLM, llama.cpp, transformers serve.
 
 Requests of a batch are in flight together, up to `concurrency`. One that fails for a reason that may pass (no connection, a
-time limit, 408, 425, 429, 5xx, an answer that is no answer) is sent again with exponentially growing pauses, and never before a
-Retry-After is over; `retry_for` seconds after its first try no other begins, and the run gives up. The key comes from an
-environment variable, is sent in a header, and stands in no table, message or provenance.
+time limit, 408, 425, 429, 5xx, an answer that is none) is sent again with exponentially growing pauses, and never before a
+Retry-After is over; `retry_for` seconds after its first try no other begins, and the run gives up. No more of a response is
+read than 8 MiB. The key comes from an environment variable, is sent in a header, and stands in no table, message or provenance.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ import tenacity
 
 from superact.datasets.base import slug
 from superact.errors import BadInput, ServerFailed
-from superact.prompts.backends.base import Answering
+from superact.prompts.backends.base import Answering, Reply
 from superact.prompts.questions import Request
 from superact.store.identity import Identity
 
@@ -29,6 +31,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _TRANSIENT = frozenset({408, 425, 429})
 _LONGEST_PAUSE_S = 60.0
 _SHOWN = 300  # characters of a server's message
+_LARGEST = 8 << 20  # bytes of a response that are read; a reply of 100,000 tokens has under one MiB
 
 
 class _Again(Exception):
@@ -103,16 +106,16 @@ class OpenAIBackend:
         except httpx.HTTPError:
             return  # slow, or without such a page: the questions will tell
 
-    def answer(self, requests: Sequence[Request]) -> list[str]:
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """The replies in order. Errors: ServerFailed for the first request that has none."""
         return asyncio.run(self._answer(requests))
 
-    async def _answer(self, requests: Sequence[Request]) -> list[str]:
+    async def _answer(self, requests: Sequence[Request]) -> list[Reply]:
         slots = asyncio.Semaphore(self.concurrency)
         limits = httpx.Limits(max_connections=self.concurrency)
         async with httpx.AsyncClient(headers=self._headers(), timeout=None, limits=limits) as client:
 
-            async def one(request: Request) -> str:
+            async def one(request: Request) -> Reply:
                 async with slots:
                     return await self._ask(client, request)
 
@@ -123,7 +126,7 @@ class OpenAIBackend:
                 raise failures.exceptions[0] from None  # the first one; the group has cancelled the others
         return [task.result() for task in tasks]
 
-    async def _ask(self, client: httpx.AsyncClient, request: Request) -> str:
+    async def _ask(self, client: httpx.AsyncClient, request: Request) -> Reply:
         """One question until it is answered, fails for good, or took too long."""
         growing = tenacity.wait_exponential(self.first_pause, max=_LONGEST_PAUSE_S) + tenacity.wait_random(
             0, self.first_pause
@@ -153,27 +156,25 @@ class OpenAIBackend:
         reason = str(state.outcome.exception() if state.outcome else "").split(":")[0]
         self.retries[reason] = self.retries.get(reason, 0) + 1
 
-    async def _try(self, client: httpx.AsyncClient, request: Request) -> str:
+    async def _try(self, client: httpx.AsyncClient, request: Request) -> Reply:
+        url = f"{self._base}/v1/chat/completions"
         try:
             # The client's own limits are for one read each: a server that drips would never end.
-            async with asyncio.timeout(self.timeout):
-                response = await client.post(f"{self._base}/v1/chat/completions", json=self._payload(request))
+            async with (
+                asyncio.timeout(self.timeout),
+                client.stream("POST", url, json=self._payload(request)) as response,
+            ):
+                status, wait = response.status_code, response.headers.get("retry-after")
+                body = await _beginning(response)
         except TimeoutError as error:
             raise _Again(f"no answer within {self.timeout:g} s") from error
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Again(f"the connection failed: {type(error).__name__} {error}".rstrip()) from error
-        status = response.status_code
         if status in _TRANSIENT or status >= 500:
-            raise _Again(f"HTTP {status}: {self._message(response)}", _retry_after(response.headers.get("retry-after")))
+            raise _Again(f"HTTP {status}: {self._message(body)}", _retry_after(wait))
         if status != 200:
-            raise self._failed(request.about, f"HTTP {status}: {self._message(response)}")
-        try:
-            content = response.json()["choices"][0]["message"]["content"]
-            if not isinstance(content, str | None):
-                raise TypeError(f"its content is of type {type(content).__name__}")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise _Again(f"an answer that is none: {type(error).__name__} {error}") from error
-        return content or ""
+            raise self._failed(request.about, f"HTTP {status}: {self._message(body)}")
+        return _reply(body)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         content: str | list[dict[str, Any]] = request.text
@@ -191,14 +192,14 @@ class OpenAIBackend:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
-    def _message(self, response: httpx.Response) -> str:
+    def _message(self, body: bytes) -> str:
         """What a server says about a failure, in one line."""
         try:
-            told = response.json()
+            told = json.loads(body)
             told = told.get("error", told)
             text = str(told.get("message", told) if isinstance(told, dict) else told)
-        except (ValueError, AttributeError):
-            text = response.text
+        except (ValueError, AttributeError, RecursionError):
+            text = body.decode("utf-8", "replace")
         # Hidden before it is cut: half a key is a leak, too.
         return self._hidden(" ".join(text.split()))[:_SHOWN].rstrip(".") or "no reason given"
 
@@ -208,6 +209,35 @@ class OpenAIBackend:
     def _hidden(self, text: str) -> str:
         """A text without the key, should a server repeat it."""
         return text.replace(self._key, "***") if self._key else text
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """The body, or a beginning of it that is longer than any answer: what sends without end must not fill the memory."""
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > _LARGEST:
+            break
+    return bytes(body)
+
+
+def _reply(body: bytes) -> Reply:
+    """The reply in a response. A message without content (a refusal, a tool call) is a reply without text. Errors: _Again."""
+    if len(body) > _LARGEST:
+        raise _Again(f"an answer that is none: it is longer than {_LARGEST >> 20} MiB")
+    try:
+        choice = json.loads(body)["choices"][0]
+        message = choice["message"]
+        # Some servers leave out what is null.
+        content = message.get("content") if "role" in message else message["content"]
+        if not isinstance(content, str | None):
+            raise TypeError(f"its content is of type {type(content).__name__}")
+        finish = choice.get("finish_reason")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise _Again(f"an answer that is none: {type(error).__name__} {error}") from error
+    # JSON can escape half a character, which no table can hold.
+    text = (content or "").encode("utf-8", "replace").decode()
+    return Reply(text, finish if isinstance(finish, str) and re.fullmatch(r"\w{1,40}", finish) else "unknown")
 
 
 def _base_url(text: str) -> tuple[str, str]:

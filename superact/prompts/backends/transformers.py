@@ -10,7 +10,7 @@ import torch
 from superact.datasets.base import slug
 from superact.errors import BadInput
 from superact.models.chat import DATE, ChatModel
-from superact.prompts.backends.base import Answering
+from superact.prompts.backends.base import CUT, STOP, Answering, Reply
 from superact.prompts.questions import Request
 from superact.store.identity import Identity
 
@@ -47,18 +47,21 @@ class TransformersBackend:
     def start(self) -> None:
         """Nothing to do: the model is loaded."""
 
-    def answer(self, requests: Sequence[Request]) -> list[str]:
-        """The replies in order. Errors: BadInput for a question longer than the model reads, or too much for the device."""
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """The replies in order; one of `max_tokens` tokens without an end token among them is cut (`length`).
+
+        Errors: BadInput for a question longer than the model reads, or too much for the device.
+        """
         # Alike lengths together, so that little is padding.
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].text))
-        replies = [""] * len(requests)
+        replies = [Reply("")] * len(requests)
         for start in range(0, len(order), self.concurrency):
             chosen = order[start : start + self.concurrency]
             for index, reply in zip(chosen, self._generate([requests[i] for i in chosen]), strict=True):
                 replies[index] = reply
         return replies
 
-    def _generate(self, requests: list[Request]) -> list[str]:
+    def _generate(self, requests: list[Request]) -> list[Reply]:
         inputs = self._inputs(requests)
         n = inputs["input_ids"].shape[1]
         limit = self._chat.max_tokens
@@ -77,8 +80,16 @@ class TransformersBackend:
                 what=f"{len(requests)} questions at a time do not fit into the memory of the device.",
                 remedy="Lower --concurrency, or use --dtype bfloat16.",
             ) from error
-        replies: list[str] = self._chat.tokenizer.batch_decode(found[:, n:], skip_special_tokens=True)
-        return replies
+        said = found[:, n:]
+        ended = torch.isin(said, torch.tensor(self._end_tokens, dtype=said.dtype, device=said.device)).any(1).tolist()
+        texts: list[str] = self._chat.tokenizer.batch_decode(said, skip_special_tokens=True)
+        return [Reply(text, STOP if end else CUT) for text, end in zip(texts, ended, strict=True)]
+
+    @property
+    def _end_tokens(self) -> list[int]:
+        """The tokens by which this model says that it is done."""
+        ends = self._chat.network.generation_config.eos_token_id
+        return [ends] if isinstance(ends, int) else list(ends or [])
 
     def _inputs(self, requests: list[Request]) -> dict[str, Any]:
         """What the network reads: the chat template around each question, padded on the left."""
