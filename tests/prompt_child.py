@@ -1,4 +1,4 @@
-"""A process that prompts and kills itself when the n-th batch of answers has been noted; see test_prompts_run."""
+"""A process that prompts and kills itself when the n-th batch of answers has been noted; see test_prompts_resume."""
 
 from __future__ import annotations
 

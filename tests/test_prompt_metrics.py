@@ -275,6 +275,27 @@ def test_what_is_there_is_left_alone_and_what_changed_is_named_and_made_anew(tmp
     assert stale(warehouse.state()) == [] == warehouse.state().select("prompt_localization")
 
 
+def test_answers_that_were_asked_for_anew_under_the_same_identity_are_judged_anew(tmp_path: Path) -> None:
+    """`prompt run --replace`: the settings are what they were, the model said something else."""
+    world = a_world()
+    warehouse = publish_world(tmp_path / "wh", world)
+    places = {(*key, name) for key in world.tokens for name in world.labels}
+    sets = {"yes": len(world.split("test")), "no": 0}
+    written = {"prompt_detection": 3, "prompt_localization": 3, "summary": 1}
+    for answer, n_yes in sets.items():
+        answers = dict.fromkeys(random_answers(world, 3), answer)
+        publish_answers(warehouse, answers, places=places)
+        old = [p.partition.table for p in stale(warehouse.state())]
+        assert old == ([] if answer == "yes" else list(written))
+        assert evaluate_prompts(warehouse, protocol=PROTOCOL) == written
+        assert Session(warehouse).sql("SELECT DISTINCT n_yes FROM prompt_detection").rows() == [(n_yes,)]
+        assert stale(warehouse.state()) == []
+    # The same answers once more: nothing changed.
+    publish_answers(warehouse, answers, places=places)
+    assert stale(warehouse.state()) == []
+    assert evaluate_prompts(warehouse, protocol=PROTOCOL) == {}
+
+
 def test_places_are_over_the_tokens_of_the_model_they_were_mapped_to(tmp_path: Path) -> None:
     world = small()
     coarse = replace(world, tokens={(s, 0): True for s in range(6)}, token_labels={(2, 0, "red"), (3, 0, "red")})

@@ -108,10 +108,10 @@ def test_replies_that_fell_short_are_named_at_the_end(root: Path, tmp_path: Path
         assert done.exit_code == 0, done.stderr
         assert "8 questions: 62.5% parsed (3 unparsed)" in done.stderr
         assert (
-            "warning: 2 replies were cut at 1,000 tokens, maybe before the answer; ask again with a larger --max-tokens "
-            "and --replace\n"
-            "warning: 1 reply has no text (refused, a tool call, or cut while the model was thinking), and no text is "
-            "unparsed\n"
+            "warning: 2 replies were cut at 1,000 tokens, maybe before what was asked for; ask again with a larger "
+            "--max-tokens and --replace\n"
+            "warning: 1 reply has no text (refused, a tool call, or cut while the model was thinking): an answer without text "
+            "is unparsed, a place without text points at nothing\n"
         ) in done.stderr
         again = superact(*command, "--max-tokens", "1000")
         assert "8 of 8 answers were there already" in again.stderr and "warning" not in again.stderr
@@ -120,6 +120,29 @@ def test_replies_that_fell_short_are_named_at_the_end(root: Path, tmp_path: Path
         assert anew.exit_code == 0 and "8 questions: 100.0% parsed" in anew.stderr and "warning" not in anew.stderr
     rows = table(Warehouse(root / "wh"), "prompt_answers")
     assert set(rows["answer"]) <= {"yes", "no"}
+
+
+def test_a_place_without_text_is_told_of_and_is_no_answer(root: Path, tmp_path: Path) -> None:
+    nothing = {"choice": {"message": {"role": "assistant", "content": None}, "finish_reason": "stop"}}
+    with running_server(tmp_path / "server", ["Yes", nothing]) as server:
+        command = ("prompt", "run", "Tiny-Text", "chat", "--backend", "http", "--url", server.url, "--label", "animal")
+        done = superact(*command, "--localize", "--sample-limit", "1")
+    assert done.exit_code == 0, done.stderr
+    assert "1 questions: 100.0% parsed (0 unparsed)" in done.stderr
+    assert "warning: 1 reply has no text" in done.stderr and "a place without text points at nothing" in done.stderr
+    assert table(Warehouse(root / "wh"), "prompt_answers").select("answer", "localization_reply").rows() == [
+        ("yes", "")
+    ]
+
+
+def test_what_a_narrower_run_drops_is_told(root: Path, tmp_path: Path) -> None:
+    replies = ["No"] * 6 + [{"status": 400, "body": "no more"}]
+    with running_server(tmp_path / "server", replies) as server:
+        command = ("prompt", "run", "Tiny-Text", "chat", "--backend", "http", "--concurrency", "1", "--url", server.url)
+        assert superact(*command, "--batch", "3").exit_code == 8
+        done = superact(*command, "--label", "animal")
+    assert done.exit_code == 0, done.stderr
+    assert "2 of 8 answers were there already\ndropped 4 replies of a wider run that was not finished\n" in done.stderr
 
 
 def test_the_evaluated_labels_of_the_warehouse_stay(root: Path, tmp_path: Path) -> None:

@@ -22,10 +22,13 @@ from superact.errors import IdentityMismatch, ServerFailed
 from superact.prompts import parse, plan
 from superact.prompts.backends.base import Reply
 from superact.prompts.backends.openai import OpenAIBackend
+from superact.prompts.kept import noted_endings
 from superact.prompts.plan import Plan
 from superact.prompts.questions import Request
 from superact.prompts.run import Answered
 from superact.store import Run, Warehouse
+from superact.store.layout import Partition
+from superact.store.staging import staged_notes, staging_directory
 
 
 @pytest.fixture
@@ -141,6 +144,65 @@ def test_a_wider_run_takes_over_the_answers_of_an_unfinished_one(
     assert published is not None and published.meta["answers"].get("yes", 0) == whole.yes
 
 
+@pytest.mark.parametrize(("narrow", "wide"), [(narrow, wide) for narrow, wide, _ in WIDER])
+def test_a_narrower_run_takes_what_it_asks_for_from_an_unfinished_wider_one(
+    root: Path, narrow: Plan, wide: Plan
+) -> None:
+    with pytest.raises(ServerFailed):
+        run(root, Oracle(fail_at=7), wanted=wide, batch=2)
+    partition = Partition.of("prompt_answers", dataset="tiny-text", model="oracle")
+    noted = noted_endings(staged_notes(staging_directory(root / "wh", partition))).reasons.total()
+    last = Oracle()
+    done = run(root, last, wanted=narrow)
+    straight = Oracle()
+    run(root, straight, "straight", wanted=narrow)
+    assert tree(root / "wh/tables") == tree(root / "straight/tables")
+    saved = len(straight.asked) - len(last.asked)
+    assert len(last.asked) == done.asked and saved > 0
+    # Every reply that was noted is used or counted.
+    assert saved + done.dropped == noted
+    assert list((root / "wh/staging").rglob("progress.jsonl")) == []
+
+
+def test_the_answers_of_both_stay_until_the_narrower_run_is_finished(root: Path) -> None:
+    """Begun with three labels and places, narrowed to one, killed again, widened again: no question is asked twice."""
+    asked = []
+    for wanted, fail_at in ((Plan(LABELS, localize=True), 9), (Plan(("rare",)), 2)):
+        oracle = Oracle(fail_at=fail_at)
+        with pytest.raises(ServerFailed):
+            run(root, oracle, wanted=wanted, batch=1)
+        asked += oracle.asked
+    oracle = Oracle()
+    done = run(root, oracle, wanted=Plan(LABELS, localize=True))
+    straight = Oracle()
+    run(root, straight, "straight", wanted=Plan(LABELS, localize=True))
+    assert tree(root / "wh/tables") == tree(root / "straight/tables")
+    assert sorted([*asked, *oracle.asked]) == sorted(straight.asked)
+    assert done.dropped == 0
+
+
+class Down(Oracle):
+    """Nothing listens."""
+
+    def start(self) -> None:
+        raise ServerFailed(url="http://x", about="the first question", reason="nothing listens there")
+
+
+@pytest.mark.parametrize(
+    "options", [{"wanted": Plan(LABELS)}, {"wanted": Plan(("rare",)), "replace": True}, {"replace": True}]
+)
+def test_a_server_that_is_not_there_leaves_the_beginning_as_it_was(root: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ServerFailed):
+        run(root, Oracle(fail_at=5), wanted=Plan(("mood",)))
+    before = tree(root / "wh/staging")
+    with pytest.raises(ServerFailed, match="nothing listens there"):
+        run(root, Down(), **options)
+    assert tree(root / "wh/staging") == before
+    oracle = Oracle()
+    run(root, oracle, wanted=Plan(("mood",)))
+    assert len(oracle.asked) == 8 - 4
+
+
 def test_a_process_that_dies_while_it_takes_over_loses_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServerFailed):
         run(root, Oracle(fail_at=5), wanted=Plan(("mood",)))
@@ -195,14 +257,18 @@ def test_an_unfinished_run_whose_table_was_staged_is_widened(root: Path, monkeyp
             {"max_tokens": 10},
             r"label:animal: \(absent\) -> asked; .*max_tokens: 9 -> 10",
         ),
-        (Plan(LABELS), Plan(("mood",)), {}, r"label:animal: asked -> \(absent\); label:rare: asked -> \(absent\)"),
         (Plan(("mood",)), Plan(("animal",)), {}, r"label:animal: \(absent\) -> asked; label:mood: asked -> \(absent\)"),
-        (Plan(LABELS, localize=True), Plan(LABELS), {}, "localize: [0-9a-f]{12}... -> null"),
+        (
+            Plan(LABELS),
+            Plan(("mood",), localize=True),
+            {},
+            r"label:animal: asked -> \(absent\); .*localize: null -> [0-9a-f]",
+        ),
         (Plan(("mood",)), Plan(LABELS, ("cal",)), {}, "splits_asked: test -> cal"),
         (Plan(("mood",)), Plan(LABELS, sample_limit=2), {}, "sample_limit: null -> 2"),
     ],
 )
-def test_an_unfinished_run_that_is_not_narrower_is_refused(
+def test_an_unfinished_run_that_is_neither_narrower_nor_wider_is_refused(
     root: Path, begun: Plan, wanted: Plan, settings: dict[str, Any], told: str
 ) -> None:
     first = Oracle(fail_at=5)

@@ -227,6 +227,9 @@ def _note_answers(done: Answered, max_tokens: int, quiet: bool) -> None:
     if done.asked < done.questions:
         there = done.questions - done.asked
         note(f"{there:,} of {done.questions:,} answers were there already", quiet)
+    if done.dropped:
+        what = "reply" if done.dropped == 1 else "replies"
+        note(f"dropped {done.dropped:,} {what} of a wider run that was not finished", quiet)
     note(
         f"{done.questions:,} questions: {done.parse_rate:.1%} parsed ({done.unparsed:,} unparsed), "
         f"{done.yes_share:.1%} of those yes",
@@ -235,13 +238,13 @@ def _note_answers(done: Answered, max_tokens: int, quiet: bool) -> None:
     if done.cut:
         note(
             f"warning: {done.cut:,} {'reply was' if done.cut == 1 else 'replies were'} cut at {max_tokens:,} tokens, maybe "
-            "before the answer; ask again with a larger --max-tokens and --replace",
+            "before what was asked for; ask again with a larger --max-tokens and --replace",
             quiet,
         )
     if done.no_text:
         note(
             f"warning: {done.no_text:,} {'reply has' if done.no_text == 1 else 'replies have'} no text (refused, a tool call, "
-            "or cut while the model was thinking), and no text is unparsed",
+            "or cut while the model was thinking): an answer without text is unparsed, a place without text points at nothing",
             quiet,
         )
 

@@ -25,6 +25,7 @@ from superact.schemas import FORMAT, tables
 from superact.store import Partition, Published, State, Warehouse
 from superact.store.files import VerifiedFiles
 from superact.store.identity import DERIVED_BY, Identity, hash_of
+from superact.store.stale import input_hash
 
 STEP_VERSION = 1
 PROMPT: dict[str, str] = {"concept_set": "prompt", "unit": "sample"}
@@ -165,7 +166,7 @@ def _identity(state: State, table: str, keys: Keys, inputs: tuple[str, ...]) -> 
     """What one of the tables is made from; `keys` are those of its path, or of the answers."""
     identity: Identity = {"step": DERIVED_BY, "step_version": STEP_VERSION, "schema_version": FORMAT, "table": table}
     for name in inputs:
-        identity[f"input:{name}"] = state.partitions[_partition(name, keys)].hash
+        identity[f"input:{name}"] = input_hash(state.partitions[_partition(name, keys)])
     return identity
 
 

@@ -72,6 +72,11 @@ def covers(wide: Identity, narrow: Identity) -> bool:
     return wide["sample_limit"] is None or (narrow["sample_limit"] or 1 << 62) <= wide["sample_limit"]
 
 
+def holds(published: Identity, wanted: Identity) -> bool:
+    """True when published answers are all that is wanted: nothing is to be asked, or to be read again by a newer parser."""
+    return covers(published, wanted) and published.get("parser") == wanted["parser"]
+
+
 def _settings(identity: Identity) -> dict[str, Any]:
     return {name: v for name, v in identity.items() if name not in _SCOPE and not name.startswith(EXTENSIBLE)}
 

@@ -20,17 +20,9 @@ from superact.errors import BadInput
 from superact.ingest.describe import frame_rows
 from superact.prompts.backends.base import Backend, Endings
 from superact.prompts.describe import describe
-from superact.prompts.kept import (
-    Row,
-    noted_endings,
-    noted_rows,
-    published_answers,
-    take_over_begun,
-    take_over_published,
-    taken_rows,
-)
+from superact.prompts.kept import Row, begin, known_before, noted_endings, noted_rows, published_answers
 from superact.prompts.parse import parse_answer
-from superact.prompts.plan import Plan, answers_identity, covers
+from superact.prompts.plan import Plan, answers_identity, holds
 from superact.prompts.questions import Asker, Question, questions
 from superact.prompts.templates import read_wording
 from superact.store import Run, Warehouse
@@ -55,6 +47,8 @@ class Answered:
     """Replies that were cut at the longest length; of those that this run and its interrupted tries asked for."""
     no_text: int = 0
     """Replies without any text, of the same."""
+    dropped: int = 0
+    """Replies of an unfinished run of a wider plan that this one had no use for."""
 
     @property
     def parse_rate(self) -> float:
@@ -81,8 +75,10 @@ def prompt(
 ) -> Answered:
     """Ask a model every question of a plan, and publish the answers; what was answered before is not asked again.
 
-    With `replace` everything is. `progress` is called with the counts so far, questions answered, and all questions.
-    Errors: BadInput (a plan without a question), IdentityMismatch (answers under other settings), ServerFailed, UnreadableFile.
+    With `replace` everything is, but for what a run of the same plan, with `replace` too, was told before it was interrupted.
+    `progress` is called with the counts so far, questions answered, and all questions.
+    Errors: BadInput (a plan without a question, a replacement that is not finished), IdentityMismatch (answers under other
+    settings), ServerFailed, UnreadableFile.
     """
     asked = questions(dataset, plan.labels, plan.splits, plan.sample_limit)
     if not asked:
@@ -94,34 +90,26 @@ def prompt(
     samples = describe(warehouse, dataset, backend.model)
     listed = sorted((label.name for label in dataset.labels if label.evaluated), key=str.encode)
     identity = answers_identity(samples, listed, wording, plan, backend.identity)
-    keys: dict[str, str | int] = {"dataset": dataset.slug, "model": backend.model.slug}
+    partition = Partition.of("prompt_answers", dataset=dataset.slug, model=backend.model.slug)
     with warehouse.run("prompt", replace=replace) as run:
-        published = run.state.get("prompt_answers", **keys)
-        known: dict[Question, Row] = {}
-        if published is not None and not replace:
-            same_parser = published.identity.get("parser") == identity["parser"]
-            if covers(published.identity, identity) and same_parser:
-                there = published_answers(warehouse, published)
-                return _result({question: there[question] for question in asked}, 0, Endings())
-            known = take_over_published(run, published, identity)
-        if not replace and (published is None or run.replace):  # else the published answers are refused below
-            take_over_begun(warehouse, Partition.of("prompt_answers", **keys), identity, dataset)
-        staged = run.partition("prompt_answers", identity, **keys)
+        published = run.state.partitions.get(partition)
+        if published is not None and not replace and holds(published.identity, identity):
+            there = published_answers(warehouse, published)
+            return _result({question: there[question] for question in asked}, 0, Endings())
+        known, begun = known_before(run, partition, identity, dataset, anew=replace)
+        if any(_open(question, known, plan.localize) for question in asked):
+            backend.start()  # before anything changes in staging: a server that is not there leaves it as it was
+        staged = begin(run, partition, identity, begun, anew=replace)
         asker = Asker(dataset, listed, wording)
         rows, fresh, endings = _ask(run, staged, backend, asker, plan.localize, asked, known, batch, progress)
-        _write(staged, rows)
+        _write(staged, rows, plan.localize)
         if published is not None and replace:
             # What was mapped from the answers that go.
-            run.removed = [p.partition for p in run.state.select("prompt_tokens", **keys)]
-        run.provenance = {
-            **backend.provenance,
-            "batch": batch,
-            "asked": fresh,
-            "questions": len(asked),
-            **endings.to_json(),
-        }
+            run.removed = [p.partition for p in run.state.select("prompt_tokens", **dict(partition.keys))]
+        counted = {"batch": batch, "asked": fresh, "questions": len(asked)}
+        run.provenance = {**backend.provenance, **counted, **endings.to_json()}
         run.publish()
-    return _result(rows, fresh, endings)
+    return _result(rows, fresh, endings, begun.beyond(asked, plan.localize) if begun else 0)
 
 
 def _ask(
@@ -141,12 +129,9 @@ def _ask(
     """
     notes = list(staged.notes.values())
     rows, endings = noted_rows(notes, asked), noted_endings(notes)
-    known = known | taken_rows(notes)
     counts = Counter(row[0] for row in rows.values())
     todo = [(i, question) for i, question in enumerate(asked) if question not in rows]
     fresh = 0
-    if any(_open(question, known, localize) for _, question in todo):
-        backend.start()
     number = max(staged.notes, default=-1) + 1
     for chosen in _runs(todo, batch):
         if progress:
@@ -202,20 +187,21 @@ def _told(name: str, counts: Counter[str]) -> str:
     return f"prompt {name}: {counts['yes']:,} yes, {counts['no']:,} no, {counts['unparsed']:,} unparsed"
 
 
-def _write(staged: StagedPartition, rows: dict[Question, Row]) -> None:
-    """The table, in files of rows in (sample, label) order."""
+def _write(staged: StagedPartition, rows: dict[Question, Row], localize: bool) -> None:
+    """The table, in files of rows in (sample, label) order; places only where they are asked for, whatever is known."""
     columns: dict[str, list[Any]] = {
         "sample": [question.sample for question in rows],
         "label": [question.label for question in rows],
     }
     for i, name in enumerate(("answer", "reply", "localization_reply")):
-        columns[name] = [row[i] for row in rows.values()]
+        columns[name] = [row[i] if localize or i < 2 else None for row in rows.values()]
     frame = pl.DataFrame(columns, schema_overrides={"sample": pl.Int32, "localization_reply": pl.String})
     staged.meta["answers"] = dict(sorted(Counter(columns["answer"]).items()))
     for number, part in enumerate(frame.iter_slices(_ROWS_PER_FILE)):
         staged.write(number, [frame_rows("prompt_answers", part)])
 
 
-def _result(rows: dict[Question, Row], asked: int, endings: Endings) -> Answered:
+def _result(rows: dict[Question, Row], asked: int, endings: Endings, dropped: int = 0) -> Answered:
     counts = Counter(row[0] for row in rows.values())
-    return Answered(len(rows), asked, counts["yes"], counts["no"], counts["unparsed"], endings.cut, endings.no_text)
+    kinds = (counts["yes"], counts["no"], counts["unparsed"])
+    return Answered(len(rows), asked, *kinds, endings.cut, endings.no_text, dropped)

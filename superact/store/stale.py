@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from superact.schemas import tables
+from superact.store.identity import hash_of
 from superact.store.layout import Partition
 from superact.store.manifest import Published, State
 
@@ -11,6 +12,15 @@ _OPTIONAL = frozenset({"embeddings"})
 """Inputs that may be dropped once they served: what was made from them stands."""
 _OF_TOKENS = frozenset({"tokens", "token_labels"})
 """Inputs that are of the model in `tokens_of`, where a path has it: `model` is then the one that answered."""
+_BY_CONTENT = frozenset({"prompt_answers"})
+"""Inputs whose identity does not determine their rows: a model that is asked anew may answer otherwise."""
+
+
+def input_hash(source: Published) -> str:
+    """What a derived partition names an input by: the hash of its identity, and of its files where that does not say enough."""
+    if source.partition.table not in _BY_CONTENT:
+        return source.hash
+    return hash_of({"identity": source.hash, "files": [file.sha256 for file in source.files]})
 
 
 def stale(state: State) -> list[Published]:
@@ -36,6 +46,6 @@ def is_stale(state: State, published: Published) -> bool:
         if source is None:
             if table not in _OPTIONAL:
                 return True
-        elif source.hash != wanted or (source.derived and is_stale(state, source)):
+        elif input_hash(source) != wanted or (source.derived and is_stale(state, source)):
             return True
     return False
