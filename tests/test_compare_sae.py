@@ -1,7 +1,8 @@
-"""Comparisons of trained autoencoders: seeds of one recipe are a family, other recipes are not."""
+"""Comparisons of trained autoencoders: seeds of one recipe are a family, other recipes and unknown ones are not."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from folders import write_folder
 from tiny import table
 
-from superact.concepts.sae import load_sae
+from superact.concepts.sae import Sae, load_sae
 from superact.concepts.sae.train import Recipe
-from superact.errors import BadInput
+from superact.errors import BadInput, IdentityMismatch
 from superact.ingest.encode import encode
 from superact.ingest.import_folder import import_folder
 from superact.ingest.train_sae import save, train_sae
@@ -67,3 +68,40 @@ def test_other_recipes_are_none(warehouse: Warehouse) -> None:
     warehouse.remove(gone, "test")
     with pytest.raises(BadInput, match=r"differ only in their seed.*`superact sae train --seed 1`"):
         compare(Session(warehouse), seeds=True)
+
+
+def trained(warehouse: Warehouse, folder: Path, *, noted: bool = True, **changes: Any) -> Sae:
+    """One that is saved with its recipe, or without, as it was before recipes were noted."""
+    save(train_sae(warehouse, Recipe(features=24, k=4, epochs=3, batch=16, **changes), **WHERE), folder)
+    if not noted:
+        saved = json.loads((folder / "cfg.json").read_text())
+        del saved["metadata"]["recipe"]
+        (folder / "cfg.json").write_text(json.dumps(saved))
+    return load_sae(folder)
+
+
+def families(warehouse: Warehouse) -> set[str]:
+    """The concept sets of the means."""
+    evaluate(warehouse, protocol=Protocol(replicates=10))
+    (found,) = compare(Session(warehouse), seeds=True)
+    return {row["concept_set"] for row in found.rows if (row["n_seeds"] or 0) > 1}
+
+
+def test_unknown_recipes_are_none_until_they_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of unknown recipes would look alike, though their learning rates differ."""
+    monkeypatch.setenv("SUPERACT_CACHE", str(tmp_path / "cache"))
+    warehouse = Warehouse(tmp_path / "wh")
+    import_folder(warehouse, write_folder(tmp_path / "folder", samples=60, tokens=6, width=8, sets=()))
+    known = {"sae": {"noted": False}, "sae-lr": {"noted": False, "seed": 2, "lr": 0.002}, "sae-seed1": {"seed": 1}}
+    for name, changes in known.items():
+        encode(warehouse, trained(warehouse, tmp_path / name, **changes), **WHERE, concept_set=name)
+    with pytest.raises(BadInput, match=r"train those again, and `superact sae encode \.\.\. --replace`"):
+        families(warehouse)
+    again = trained(warehouse, tmp_path / "again")
+    assert again.digest == load_sae(tmp_path / "sae").digest
+    with pytest.raises(IdentityMismatch, match=r"concept_sets .*concept_set=sae .*: recipe: \(absent\) -> .*--replace"):
+        encode(warehouse, again, **WHERE)
+    assert encode(warehouse, load_sae(tmp_path / "sae"), **WHERE) == 0
+    assert encode(warehouse, again, **WHERE, replace=True) > 0
+    assert encode(warehouse, again, **WHERE) == 0
+    assert families(warehouse) == {"sae+sae-seed1"}

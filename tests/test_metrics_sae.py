@@ -540,5 +540,5 @@ def test_encoded_from_other_embeddings_is_refused(tmp_path: Path) -> None:
         part = run.partition("sae_activations", {**published.identity, "input:embeddings": "others"}, **keys)
         part.write(0, [arrow("sae_activations", active_rows(world))])
         run.publish()
-    with pytest.raises(StaleInput, match=r"embeddings.*superact sae encode d m SAE --layer 1 --replace"):
+    with pytest.raises(StaleInput, match=r"embeddings.*superact sae encode d m SAE --layer 1 --unit token --replace"):
         evaluate(warehouse)

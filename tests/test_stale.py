@@ -198,11 +198,52 @@ def test_features_that_do_not_say_what_they_are_made_from_are_taken_as_they_are(
 
 def test_statistics_of_other_splits_are_refused(encoded: tuple[Warehouse, Job]) -> None:
     warehouse, job = encoded
-    republish(warehouse, "samples", "layer_stats", splits="other")
-    with pytest.raises(StaleInput, match=rf"sae_stats .*samples, splits.*{COMMAND}"):
+    republish(warehouse, "sae_stats", meta=False)  # as it was written before eval looked at splits
+    change_splits(warehouse)
+    with pytest.raises(StaleInput, match=rf"sae_stats .*\(splits\).*{COMMAND}"):
         evaluate(warehouse, concept_set="sae")
     encode(warehouse, an_sae(32), **job.keys, layer=1, replace=True)
     evaluate(warehouse, concept_set="sae")
+
+
+def change_splits(warehouse: Warehouse) -> None:
+    """Publish the samples with train and test exchanged, as another model's import does."""
+    samples = warehouse.state().get("samples", dataset="toys")
+    rows = pl.read_parquet([warehouse.root / file.path for file in samples.files], hive_partitioning=False)
+    swapped = rows.with_columns(pl.col("split").replace({"train": "test", "test": "train"}))
+    with warehouse.run("test", replace=True) as run:
+        run.partition("samples", {**samples.identity, "changed": 1}, dataset="toys").write(0, [swapped.to_arrow()])
+        run.publish()
+
+
+def test_statistics_of_the_same_splits_stand_whatever_else_of_the_samples_changed(
+    encoded: tuple[Warehouse, Job],
+) -> None:
+    warehouse, _ = encoded
+    republish(warehouse, "samples", changed=1)
+    evaluate(warehouse, concept_set="sae")
+
+
+@pytest.mark.parametrize(
+    ("cut", "options"),
+    [
+        ({"token": 2}, "--unit token --top-k 2"),
+        ({"cls": None}, "--unit cls"),
+        ({"token": 2, "cls": 2}, "--top-k 2"),
+        ({"token": 2, "cls": 1}, "--unit cls --top-k 1"),
+    ],
+    ids=["one unit, cut", "one unit", "both units, cut", "each unit cut otherwise"],
+)
+def test_the_remedy_encodes_as_it_was_encoded(tmp_path: Path, cut: dict[str, int | None], options: str) -> None:
+    warehouse = Warehouse(tmp_path / "wh")
+    import_folder(warehouse, write_folder(tmp_path / "folder", samples=24, sets=()))
+    for unit, top_k in cut.items():
+        encode(warehouse, an_sae(4), dataset="toys", model="tiny", layer=1, units=(unit,), top_k=top_k)
+    evaluate(warehouse)
+    change_splits(warehouse)
+    with pytest.raises(StaleInput) as caught:
+        evaluate(warehouse)
+    assert caught.value.fields["command"] == f"superact sae encode toys tiny SAE --layer 1 {options} --replace"
 
 
 def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
@@ -218,7 +259,7 @@ def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
     samples.with_columns(pl.col("split").replace({"train": "test", "test": "train"})).write_csv(folder / "samples.csv")
     import_folder(warehouse, folder, replace=True)
     command = "superact sae encode toys tiny SAE --layer 1 --concept-set sae.b --replace"
-    with pytest.raises(StaleInput, match=rf"sae_stats .*samples, sources.*{command}"):
+    with pytest.raises(StaleInput, match=rf"sae_stats .*\(splits\).*{command}"):
         evaluate(warehouse)
     encode(warehouse, an_sae(4), **where, replace=True)
     evaluate(warehouse)

@@ -142,7 +142,7 @@ def encode(
     with extra_packages("superact sae encode"):
         from superact.concepts.sae import load_sae
         from superact.ingest.encode import encode as run_stage
-        from superact.ingest.encode import read_stats
+        from superact.ingest.sae_stats import read_stats
         from superact.models.base import choose_device
 
         units = _check_units(tuple(part.strip() for part in unit.split(",")))

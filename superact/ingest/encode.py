@@ -22,13 +22,14 @@ from torch import Tensor
 
 from superact.concepts.sae import Sae
 from superact.concepts.sae.sparse import NonZeros
-from superact.errors import BadInput, NonFinite
+from superact.errors import BadInput, IdentityMismatch, NonFinite
 from superact.ingest.describe import arrow, write_small
 from superact.ingest.identity import base
 from superact.ingest.sae_stats import Splits, Sums, stats_rows
 from superact.ingest.sources import Block, frame, needed, stored_blocks
 from superact.store import Published, Run, Warehouse
 from superact.store.files import check_free
+from superact.store.identity import Identity, differences
 from superact.store.rows import lists, optional_lists
 from superact.store.staging import StagedPartition
 
@@ -238,6 +239,7 @@ def _declare(
         "seed": [about.get("seed")],
         "hyperparameters": [json.dumps({**settings, **about}, sort_keys=True, default=str)],
     }
+    _check_recipe(run, facts, about, keys)
     write_small(run, "concept_sets", facts, arrow("concept_sets", **row), **keys)
     concepts = run.partition("concepts", {**base("encode"), "method": METHOD, "sae": sae.digest}, **keys)
     concepts.meta["width"] = sae.d_in
@@ -246,9 +248,9 @@ def _declare(
     made_from = {**facts, "input:embeddings": embeddings.hash}
     activations = run.partition("sae_activations", made_from, **keys)
     activations.meta["n_features"] = sae.d_sae
-    stats = run.partition("sae_stats", {**made_from, "split_digest": splits.digest}, **keys)
     # What eval compares with the tables that are there then: the embeddings may be dropped, and no identity changes by it.
-    activations.meta["made_from"], stats.meta["made_from"] = embeddings.identity, splits.made_from
+    activations.meta["made_from"] = embeddings.identity
+    stats = run.partition("sae_stats", {**made_from, "split_digest": splits.digest}, **keys)
     return Encoding(keys, embeddings, activations, stats, splits)
 
 
@@ -286,16 +288,21 @@ def _check_width(sae: Sae, embeddings: Published, keys: dict[str, Any]) -> None:
         )
 
 
+def _check_recipe(run: Run, facts: Identity, about: dict[str, Any], keys: dict[str, Any]) -> None:
+    """Raise IdentityMismatch where the set is published without the recipe by which the same weights were trained.
+
+    The recipe decides no row, so that no identity names it; but `compare --seeds` asks for it, and it would never be noted.
+    """
+    published = run.state.get("concept_sets", **keys)
+    if published is None or run.replace or published.identity != facts or "recipe" not in about:
+        return
+    (noted,) = frame(run.warehouse, published, ["hyperparameters"])["hyperparameters"]
+    if "recipe" not in json.loads(noted):
+        changed = "; ".join(differences({}, {"recipe": about["recipe"]}))
+        raise IdentityMismatch(partition=str(published.partition), state="is published", differences=changed)
+
+
 def _check_disk(warehouse: Warehouse, sae: Sae, todo: list[Encoding], top_k: int | None) -> None:
     """Raise NotEnoughDisk where so many non-zeros as are kept at most have no room; without a limit nothing is known."""
     most = min((limit for limit in (sae.k, top_k) if limit is not None), default=0)
     check_free(warehouse.root, NONZERO_BYTES * most * sum(each.embeddings.rows for each in todo))
-
-
-def read_stats(warehouse: Warehouse, **wanted: Any) -> list[dict[str, Any]]:
-    """The published rows of sae_stats whose path keys match, each with its unit, split by split."""
-    found = []
-    for published in warehouse.state().select("sae_stats", **wanted):
-        unit = dict(published.partition.keys)["unit"]
-        found += [{"unit": unit, **row} for row in frame(warehouse, published).to_dicts()]
-    return found

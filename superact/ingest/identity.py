@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
-import numpy as np
-
 from superact.schemas import FORMAT
 from superact.store.identity import EXTENSIBLE, Identity
+from superact.store.identity import digest as digest  # offered here, too
 
 STEP_VERSION = {"import": 1, "extract": 1, "learn": 1, "score": 1, "encode": 1}
 """Raised when a step's results change; not the release number."""
@@ -20,19 +16,6 @@ ASKED = ("prompt_answers",)
 def base(step: str) -> Identity:
     """The fields every identity of a step begins with."""
     return {"step": step, "step_version": STEP_VERSION[step], "schema_version": FORMAT}
-
-
-def digest(*parts: Any) -> str:
-    """Sha256 (32 hex digits) over strings, bytes and arrays, in order."""
-    found = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            found.update(str((part.dtype.str, part.shape)).encode())
-            found.update(np.ascontiguousarray(part).tobytes())
-        else:
-            found.update(part if isinstance(part, bytes) else str(part).encode())
-        found.update(b"\0")
-    return found.hexdigest()[:32]
 
 
 def by_label(digests: dict[str, str]) -> Identity:

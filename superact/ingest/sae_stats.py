@@ -1,4 +1,4 @@
-"""Sums of one pass over encoded rows, by split, and the rows of table sae_stats that they make."""
+"""Sums of one pass over encoded rows, by split, the rows of table sae_stats that they make, and what is published of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superact.ingest.identity import digest
 from superact.ingest.sources import frame
 from superact.store import Published, Warehouse
-from superact.store.identity import Identity
+from superact.store.identity import split_digest
 
 Array = np.ndarray[Any, Any]
 
@@ -92,14 +91,10 @@ class Sums:
 
 @dataclass(frozen=True)
 class Splits:
-    """Which split each sample is in: `of` int8 by sample, the number in Sums.SPLITS or -1, and a digest of that.
-
-    `made_from` says of which samples table, in the words of its identity.
-    """
+    """Which split each sample is in: `of` int8 by sample, the number in Sums.SPLITS or -1, and a digest of that."""
 
     of: Array
     digest: str
-    made_from: Identity
 
     @classmethod
     def read(cls, warehouse: Warehouse, samples: Published) -> Splits:
@@ -108,9 +103,7 @@ class Splits:
         found = np.full(int(rows["sample"].max() or 0) + 1, -1, dtype=np.int8)  # type: ignore[arg-type]
         for number, split in enumerate(Sums.SPLITS):
             found[rows.filter(rows["split"] == split)["sample"].to_numpy()] = number
-        made_from: Identity = {"input:samples": samples.hash}
-        made_from |= {name: samples.identity[name] for name in ("sources", "splits") if name in samples.identity}
-        return cls(found, digest(rows["sample"].to_numpy(), *rows["split"].to_list()), made_from)
+        return cls(found, split_digest(rows["sample"].to_numpy(), rows["split"].to_list()))
 
 
 def stats_rows(parts: list[Sums], n_features: int) -> dict[str, list[Any]]:
@@ -142,6 +135,15 @@ def _row(split: str, n: int, nonzeros: int, error: float, square: float, total: 
         "n_dead": n_dead,
         "dead_share": n_dead / n_features if n else None,
     }
+
+
+def read_stats(warehouse: Warehouse, **wanted: Any) -> list[dict[str, Any]]:
+    """The published rows of sae_stats whose path keys match, each with its unit, split by split."""
+    found = []
+    for published in warehouse.state().select("sae_stats", **wanted):
+        unit = dict(published.partition.keys)["unit"]
+        found += [{"unit": unit, **row} for row in frame(warehouse, published).to_dicts()]
+    return found
 
 
 def _text(values: Array) -> str:

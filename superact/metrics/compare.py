@@ -104,7 +104,8 @@ def compare(
         raise BadInput(
             what="No two concept sets of one method differ only in their seed.",
             remedy="Learn another with `superact learn --seed 1 --suffix seed1`, score it and evaluate it; of method sae, "
-            "train one with `superact sae train --seed 1` and encode it as another --concept-set.",
+            "train one with `superact sae train --seed 1` and encode it as another --concept-set. Sets of autoencoders whose "
+            "recipe superact does not know are left out: train those again, and `superact sae encode ... --replace`.",
         )
     if seeds:
         rows = _with_means(rows)
@@ -212,21 +213,27 @@ def _floors(floor: Row) -> list[Row]:
 
 
 def _families(rows: list[Row]) -> list[list[Row]]:
-    """The rows of each detector whose concept sets differ in seed and name alone, one row a seed."""
+    """The rows of each detector whose concept sets differ in seed and name alone, one row a seed.
+
+    Of autoencoders only those that say how they were trained: others may differ in more than they say.
+    """
     found: dict[tuple[Any, ...], dict[int, Row]] = {}
     for row in rows:
-        if row["seed"] is not None:
-            key = (*(row[name] for name in ("dataset", "model", "method", "unit", "detector")), _settings(row))
+        settings = None if row["seed"] is None else _settings(row)
+        if settings is not None:
+            key = (*(row[name] for name in ("dataset", "model", "method", "unit", "detector")), settings)
             found.setdefault(key, {}).setdefault(row["seed"], row)
     return [list(members.values()) for members in found.values()]
 
 
-def _settings(row: Row) -> str:
-    """How the set of a row was made at each of its layers, but for the seed."""
+def _settings(row: Row) -> str | None:
+    """How the set of a row was made at each of its layers, but for the seed; None where that of an autoencoder is not known."""
     found = [dict(settings) for settings in row["settings"]]
     if row["method"] == "sae":
         for settings in found:
             own = json.loads(settings["hyperparameters"] or "{}")
+            if "recipe" not in own:
+                return None
             settings["hyperparameters"] = {name: value for name, value in own.items() if name not in _WHICH_SAE}
     return json.dumps(found, sort_keys=True)
 

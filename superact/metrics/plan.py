@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from superact.errors import BadInput, MissingTable, StaleInput
+from superact.metrics.encoded import check_encoded, differing
 from superact.metrics.identities import embeddings_hash, identities, localization_identities
 from superact.metrics.layer import (
     DATASET_TABLES,
@@ -26,7 +27,7 @@ from superact.metrics.layer import (
 )
 from superact.query.names import check_known, unknown
 from superact.store import Published, Run
-from superact.store.identity import Identity, differences
+from superact.store.identity import differences
 from superact.store.layout import Partition
 
 Paths = Callable[[Published], list[Path]]
@@ -143,7 +144,7 @@ def plan_layer(run: Run, protocol: Protocol, keys: Keys, paths: Paths) -> Layer:
         if published is not None:
             sources[table] = published
     layer = Layer(keys, sources, facts["method"], facts["score"], facts["supervised"], source, None, {})
-    _check_inputs(run, layer)
+    _check_inputs(run, layer, paths)
     hashes = {table: published.hash for table, published in sources.items()}
     if source == "embeddings":
         found = embeddings_hash(run, layer, "sample_scores")
@@ -245,7 +246,7 @@ def published_by(run: Run, layer: Layer, table: str) -> Published:
     return published
 
 
-def _check_inputs(run: Run, layer: Layer) -> None:
+def _check_inputs(run: Run, layer: Layer, paths: Paths) -> None:
     """Raise StaleInput where scores say that they were made from other inputs than those published now.
 
     They would be judged by splits, labels or names that they were not made with.
@@ -263,55 +264,12 @@ def _check_inputs(run: Run, layer: Layer) -> None:
         stats = needed(run, "layer_stats", **keys_of("layer_stats", keys))
         if activations.identity["input:layer_stats"] != stats.hash:
             raise StaleInput(partition=str(activations.partition), differences="layer_stats", command=again)
-    differing = [] if stats is None else _differing(stats.identity, sources)
-    if stats is not None and differing:
+    changed = [] if stats is None else differing(stats.identity, sources)
+    if stats is not None and changed:
         raise StaleInput(
             partition=str(stats.partition),
-            differences=", ".join(differing),
+            differences=", ".join(changed),
             command=f"superact ingest {where} --layers {keys['layer']} --replace",
         )
     if layer.source == "sae_activations":
-        _check_encoded(run, layer)
-
-
-def _check_encoded(run: Run, layer: Layer) -> None:
-    """Raise StaleInput where a sparse autoencoder encoded other hidden states, or of other samples, than those there are,
-    and where its statistics are of other splits, which `compare` would report.
-
-    Partitions that do not say what they were made from are taken as they are.
-    """
-    encoded, described = layer.sources["sae_activations"], run.state.get("sae_stats", **layer.keys)
-    made_from = encoded.meta.get("made_from", {})  # the identity of the embeddings, which may have been dropped
-    differing = {*_differing(made_from, layer.sources)}
-    embeddings, stats = layer.sources.get("embeddings"), layer.sources.get("layer_stats")
-    if embeddings is not None and encoded.identity.get("input:embeddings", embeddings.hash) != embeddings.hash:
-        differing.add("embeddings")
-    elif stats is not None:  # extracted together with them
-        differing |= {name for name, value in made_from.items() if stats.identity.get(name) != value}
-    _refuse_encoded(layer, encoded, differing)
-    if described is not None:
-        samples = {"samples": layer.sources["samples"]}
-        _refuse_encoded(layer, described, _differing(described.meta.get("made_from", {}), samples))
-
-
-def _refuse_encoded(layer: Layer, published: Published, differing: Iterable[str]) -> None:
-    if named := ", ".join(sorted(differing)):
-        dataset, model, number, name = (layer.keys[key] for key in ("dataset", "model", "layer", "concept_set"))
-        own = "" if name == "sae" else f" --concept-set {name}"
-        command = f"superact sae encode {dataset} {model} SAE --layer {number}{own} --replace"
-        raise StaleInput(partition=str(published.partition), differences=named, command=command)
-
-
-def _differing(made_from: Identity, sources: dict[str, Published]) -> list[str]:
-    """Where what was made from hidden states names other samples, splits, tokens or model settings than the tables have."""
-    found = set()
-    for table in ("samples", "tokens"):
-        source = sources.get(table)
-        if source is None:
-            continue
-        if made_from.get(f"input:{table}", source.hash) != source.hash:
-            found.add(table)
-        for name in made_from.keys() & source.identity.keys():
-            if name in ("sources", "splits") or name.startswith("model:"):
-                found |= {name} if made_from[name] != source.identity[name] else set()
-    return sorted(found)
+        check_encoded(run, layer, paths)

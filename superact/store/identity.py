@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 Identity = dict[str, Any]
 
@@ -24,6 +27,24 @@ def canonical(identity: Identity) -> str:
 def hash_of(identity: Identity) -> str:
     """Sha256 of the canonical JSON, as hex."""
     return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+def digest(*parts: Any) -> str:
+    """Sha256 (32 hex digits) over strings, bytes and arrays, in order."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            found.update(str((part.dtype.str, part.shape)).encode())
+            found.update(np.ascontiguousarray(part).tobytes())
+        else:
+            found.update(part if isinstance(part, bytes) else str(part).encode())
+        found.update(b"\0")
+    return found.hexdigest()[:32]
+
+
+def split_digest(sample: np.ndarray[Any, Any], split: Iterable[str]) -> str:
+    """Digest of which split each sample is in: int32 [n] in ascending order, and the n names of their splits."""
+    return digest(sample, *split)
 
 
 def derived(identity: Identity) -> bool:
