@@ -41,8 +41,8 @@ def test_every_command_and_option_has_help(words: str) -> None:
 @pytest.mark.parametrize("words", [words for words, command in COMMANDS.items() if not hasattr(command, "commands")])
 def test_row_printing_commands_share_their_options(words: str) -> None:
     options = {name for parameter in COMMANDS[words].params for name in parameter.opts}
-    # What a build writes is a folder, not rows.
-    assert ("--format" in options) == ("--out" in options) or words.startswith("superact data build ")
+    # What a build or a report writes is a folder, not rows.
+    assert ("--format" in options) == ("--out" in options) or words.startswith(("superact data build ", "superact report"))
     reads_a_warehouse = words.split()[1] not in ("models", "data") and words != "superact sae describe"
     assert ("--warehouse" in options) == reads_a_warehouse
     assert ("--data-root" in options) or words.split()[1] != "data"

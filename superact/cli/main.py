@@ -17,9 +17,12 @@ from superact.cli import (
     info,
     ingest,
     models,
+    plot,
     prompt,
+    report,
     sae,
     score,
+    show,
     sql,
     verify,
 )
@@ -64,6 +67,9 @@ app.command("import")(import_folder.run)
 app.command("score")(score.run)
 app.command("eval")(evaluate.run)
 app.command("compare")(compare.run)
+app.command("plot")(plot.run)
+app.command("show")(show.run)
+app.command("report")(report.run)
 app.command("sql")(sql.run)
 app.command("export")(export.run)
 app.command("info")(info.run)

@@ -51,7 +51,9 @@ def connect(memory_limit: str | None = None, threads: int | None = None) -> duck
     if threads:
         config["threads"] = threads
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET enable_progress_bar = false")
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
+        # Not where it is off: in a Jupyter kernel without ipywidgets, DuckDB refuses to have it set at all.
+        connection.execute("SET enable_progress_bar = false")
     connection.execute("SET python_enable_replacements = false")
     connection.execute(sql_file("superact.query", "macros"))
     return connection

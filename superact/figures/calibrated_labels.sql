@@ -1,0 +1,15 @@
+-- calibrated_labels: the labels for which a concept set has a threshold of detector superactivator at some layer.
+-- grain: label
+-- reads: selection
+-- parameters: $dataset, $model, $concept_set
+SELECT label
+FROM selection
+WHERE
+    dataset = $dataset
+    AND model = $model
+    AND concept_set = $concept_set
+    AND unit = 'token'
+    AND detector = 'superactivator'
+    AND concept IS NOT NULL
+GROUP BY label
+ORDER BY label
