@@ -19,6 +19,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 import pytest
+import vl_convert
 from compare_worlds import LAYERS
 from figure_worlds import charted, data_of
 from folders import tree
@@ -29,6 +30,7 @@ from superact.figures import FIGURES, save
 from superact.figures.distributions import IN, OUT, SUPERACTIVATORS
 from superact.figures.extra import require
 from superact.figures.theme import METHODS, set_styles
+from superact.metrics.compare import compare
 from superact.query import Session
 from superact.store import Warehouse
 
@@ -165,6 +167,37 @@ def test_bars_are_summaries_with_their_intervals(session: Session, layer: int | 
     assert best == [max((one for one in wanted if one["concept_set"] == "avg"), key=lambda one: one["f1"])["detector"]]
     rules = {one["series"] for one in data_of(chart, "series")}
     assert rules == {"always yes", "coin", "prompt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "asked"),
+    [
+        ("f1_bars", {}, {}),
+        ("f1_bars", {"layer": 2}, {"layer": 2}),
+        ("f1_bars", {"unit": "token"}, {"unit": "token"}),
+        ("f1_by_layer", {}, {}),
+    ],
+)
+def test_floors_over_all_labels_are_those_of_compare(
+    session: Session, name: str, options: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    chart = FIGURES[name].draw(session, **options)
+    found = {one["series"]: one["f1"] for one in data_of(chart, "series", "f1") if "ci_low" not in one}
+    (comparison,) = compare(session, **asked)
+    words = {"always": "always yes"}
+    floors = [row for row in comparison.rows if row["method"] in ("always", "coin", "prompt")]
+    assert found == {words.get(row["method"], row["method"]): row["f1"] for row in floors} and len(found) == 3
+
+
+def test_floors_are_of_the_labels_that_the_unit_could_calibrate(session: Session) -> None:
+    def always(**options: Any) -> float:
+        records = data_of(figures.f1_bars(session, **options), "series")
+        return next(float(one["f1"]) for one in records if one["series"] == "always yes")
+
+    asked = {one["label"] for one in rows(session, "SELECT label FROM prompt_detection")}
+    judged = {one["label"] for one in rows(session, "SELECT DISTINCT label FROM selection WHERE f1_cal IS NOT NULL")}
+    floor = {one["label"]: one for one in rows(session, "FROM label_floors") if one["label"] in asked | judged}
+    assert always() == pytest.approx(mean([(one["always_f1"], one["n_positive"]) for one in floor.values()]), abs=1e-12)
 
 
 def test_f1_by_layer_is_of_one_set_and_every_detector(session: Session) -> None:
@@ -365,6 +398,14 @@ def test_a_point_of_precision_and_recall_stands_on_its_curve(session: Session) -
         assert {
             (one["recall"], one["precision"]) for one in rows(session, f"FROM precision_recall WHERE {view}")
         } <= set(curve)
+
+
+def test_a_long_label_leaves_the_panels_their_size(session: Session) -> None:
+    frame = session.sql("SELECT * FROM detection WHERE layer = 2 AND split = 'test' AND concept_set = 'avg'")
+    named = frame.with_columns(label=pl.lit("x" * 300), delta=pl.col("delta"))
+    chart = figures.f1_by_delta_per_label(named.unique(["unit", "detector", "delta"]))
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert float(re.search(r'width="([0-9.]+)"', svg)[1]) < 600  # type: ignore[index]
 
 
 def test_a_long_curve_is_thinned_from_end_to_end() -> None:

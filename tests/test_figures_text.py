@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +13,10 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
+from compare_worlds import PROTOCOL, a_world
 from hypothesis import given
 from hypothesis import strategies as st
+from metrics_tables import publish_world
 from sample_worlds import EVIL, WORDS, text_world
 
 from superact.errors import BadInput
@@ -30,8 +33,9 @@ from superact.figures.colours import (
 )
 from superact.figures.html import TextFigure, passage_html, style
 from superact.figures.layout import cells_of, lines_of, visible
-from superact.figures.passages import Passage, Piece, comparison, number, pieces_of
+from superact.figures.passages import NO_TEXT, Passage, Piece, comparison, number, pieces_of
 from superact.figures.texts import around
+from superact.metrics.evaluate import evaluate
 from superact.query import Session
 from superact.store import Warehouse
 
@@ -327,6 +331,35 @@ def test_top_tokens_are_those_of_plain_sql(notes: Session) -> None:
         "sample 2, token 2",
     ]
     assert "3 of" not in figure.description and "1 of 4 carry the label" in figure.description
+
+
+@pytest.mark.parametrize(("text", "places"), [("a b", (1, 1)), (None, (None, None)), ("a b", (None, None))])
+def test_a_token_without_a_character_is_shown_as_one(text: str | None, places: tuple[int | None, int | None]) -> None:
+    pieces = cut(text, ("a", 0, 1), (None, *places), ("b", 2, 3))
+    assert [piece.text for piece in pieces if piece.tokens == (1,)] == [NO_TEXT]
+    assert [piece.text for piece in around(pieces, 1) if piece.aimed] == [NO_TEXT]
+
+
+@pytest.mark.parametrize("layer", [None, 2])
+def test_where_no_label_could_be_calibrated_that_is_said(tmp_path: Path, layer: int | None) -> None:
+    world = replace(a_world(), labels={"red": True}, concepts={"red": "ok"}, token_labels=set())
+    samples = {(s, name) for s, name in world.sample_labels if name == "red" and world.samples[s] != "cal"}
+    scores = {key: score for key, score in world.scores.items() if key[0] == "red"}
+    warehouse = publish_world(tmp_path / "wh", replace(world, sample_labels=samples, scores=scores), layer=2)
+    evaluate(warehouse, ("detect", "layers"), protocol=PROTOCOL)
+    for figure in (text_concepts, top_tokens):
+        with pytest.raises(BadInput, match="No label of d could be calibrated"):
+            figure(Session(warehouse), dataset="d", layer=layer)
+        with pytest.raises(BadInput, match="no layer 9" if layer else "no threshold|threshold at no layer"):
+            figure(Session(warehouse), dataset="d", layer=9 if layer else None, label=None if layer else "red")
+
+
+def test_a_label_that_is_not_evaluated_is_said(tmp_path: Path) -> None:
+    world = a_world()
+    warehouse = publish_world(tmp_path / "wh", replace(world, labels={**world.labels, "red": False}), layer=2)
+    evaluate(warehouse, ("detect", "layers"), protocol=PROTOCOL)
+    with pytest.raises(BadInput, match="Label red of d is not evaluated"):
+        top_tokens(Session(warehouse), dataset="d", label="red")
 
 
 def test_the_words_around_a_token_are_cut_at_pieces_and_marked_as_cut() -> None:

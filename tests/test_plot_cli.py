@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import inspect
 import io
 import json
 import re
@@ -181,8 +182,8 @@ def test_the_examples_of_a_section_are_of_the_figure(tmp_path: Path, name: str) 
     (block,) = (block for _, block in fenced(section, "python"))
     (call,) = (one.value for one in ast.parse(block).body if isinstance(one, ast.Expr))
     assert isinstance(call, ast.Call) and ast.unparse(call.func) == f"figures.{name}"
-    known = set(FIGURES[name].options) | {"k"}
-    assert {keyword.arg for keyword in call.keywords} <= known
+    known = inspect.signature(FIGURES[name].function()).parameters
+    assert {keyword.arg for keyword in call.keywords} <= set(known)
 
 
 def test_every_option_of_the_catalogue_is_one_of_the_command() -> None:

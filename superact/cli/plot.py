@@ -79,12 +79,12 @@ def run(
         _refuse(typed - {"format", "out"}, "list")
         _list(format, out)
         return
-    from superact.figures.catalogue import figure_named
+    from superact.figures.catalogue import OPTIONS, figure_named
     from superact.figures.save import check_path, save
 
     figure = figure_named(name)
     _refuse(typed & {"format"}, name)
-    figure.check(sorted(typed & _FIGURE_OPTIONS))
+    figure.check([option for option in OPTIONS if option in typed])
     if out is None:
         raise BadInput(
             what="A figure needs a file to go to.", remedy=f"Name it: superact plot {name} --out {name}.png."
@@ -109,11 +109,6 @@ def run(
     note_stale(session, " ".join(figure.reads))
     save(figure.draw(session, **given), out, scale)
     note(f"{out}: {figure.description}", quiet)
-
-
-_FIGURE_OPTIONS = frozenset(
-    ("dataset", "model", "layer", "concept_set", "label", "detector", "delta", "unit", "sample", "data_root")
-)
 
 
 def _typed(context: typer.Context) -> set[str]:

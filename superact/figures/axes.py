@@ -10,7 +10,7 @@ from superact.figures.extra import require
 if TYPE_CHECKING:
     import altair as alt
 
-    from superact.figures.frames import About
+    from superact.figures.about import About
 
 
 def layer_axis(layers: Iterable[int], about: About, title: bool = True) -> alt.X:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from superact.figures.extra import require
-from superact.figures.frames import About, Numbers, Strings, check_grain, drawn, listed, some
+from superact.figures.frames import Numbers, Strings, check_grain, drawn, listed, some
 from superact.figures.theme import DETECTORS, Style, finish, rows, set_styles
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from superact.figures.about import About
     from superact.figures.frames import Source
 
 DELTAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -40,7 +41,7 @@ def delta_histogram(
     data, about, by = _chosen(source, "delta_histogram", "delta", dataset, model, layer, concept_set, label, detector)
     values = sorted({*DELTAS, *data["delta"]})
     chart = _stacked(data, "delta", values, [f"{value:g}" for value in values], "Delta selected on cal", by)
-    return _finished(chart, data, about, by, f"labels by selected delta, {_where(about, layer)}", "delta")
+    return _finished(chart, data, about, by, f"labels by selected delta, {about.where(layer)}", "delta")
 
 
 def layer_histogram(
@@ -177,7 +178,3 @@ def _finished(chart: Any, data: pl.DataFrame, about: About, by: str, measured: s
         measured=f"{measured} ({of})",
         description=f"Number of {measured}, {about.title}, {of}. Most frequent for " + "; ".join(words) + ".",
     )
-
-
-def _where(about: About, layer: int | None) -> str:
-    return "each at its best layer" if layer is None else about.layer(layer)

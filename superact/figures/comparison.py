@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from superact.figures.axes import f1_axis
 from superact.figures.extra import require
-from superact.figures.frames import About, Numbers, Strings, check_grain, drawn, floors, listed, opened, some
+from superact.figures.floors import overall_floors
+from superact.figures.frames import Numbers, Strings, check_grain, drawn, listed, opened, some
 from superact.figures.lines import Lines, floor_styles, floor_word
 from superact.figures.theme import DETECTORS, HEATMAP, METHODS, finish, rows
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from superact.figures.about import About
     from superact.figures.frames import Source
 
 _COLUMNS = ("concept_set", "method", "unit", "detector", "layer", "f1")
@@ -50,7 +52,7 @@ def detection_heatmap(
         source, "detection_heatmap", _COLUMNS, "fixed", dataset, model, layer, concept_set, detector, unit
     )
     check_grain(data, ("concept_set", "unit", "detector", "layer"), "detection_heatmap")
-    found = floors(source, "summary_floors", data)
+    found = overall_floors(source, data)
     prompts = found.filter(found["method"] == "prompt").sort("name")
     layers = data["layer"].unique().sort().to_list()
     records = cells(data, layers) + [
@@ -105,7 +107,7 @@ def _summaries(
         units=listed(unit),
     )
     # A frame may be a table as it is, with more columns than are drawn, and with sets that no label could be averaged over.
-    kept = [*columns, *(name for name in ("dataset",) if name in data.columns)]
+    kept = [*columns, *(name for name in ("dataset", "model") if name in data.columns)]
     return some(data.drop_nulls("f1").select(kept), figure), about
 
 
@@ -217,16 +219,16 @@ def f1_bars(
     choice = "best" if layer is None else "fixed"
     data, about = _summaries(source, "f1_bars", _INTERVAL, choice, dataset, model, layer, concept_set, detector, unit)
     check_grain(data, ("concept_set", "unit", "detector"), "f1_bars")
-    found = floors(source, "summary_floors", data)
+    found = overall_floors(source, data, layer, listed(unit))
     rules = [{"series": floor_word(name), "f1": f1} for name, f1 in found.select("name", "f1").iter_rows()]
     lines = Lines("", {}, floor_styles(found))
-    records = ordered(data.drop("dataset", strict=False))
+    records = ordered(data.drop("dataset", "model", strict=False))
     sets = list(dict.fromkeys(record["concept_set"] for record in records))
     panels = []
     for name in sets:
         own = [record for record in records if record["concept_set"] == name]
         panels.append(_bars(name, own, rules, lines, last=name == sets[-1]))
-    where = "each label at its best layer on cal" if layer is None else about.layer(layer)
+    where = about.where(layer)
     return finish(
         alt.concat(*panels, columns=1, spacing=8),
         title=about.title,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from superact.errors import BadInput
 from superact.figures.extra import require
-from superact.figures.frames import Strings, check_grain, drawn
+from superact.figures.frames import Strings, check_grain, drawn, labels_that_fit, spread
 from superact.figures.theme import Style, finish, rows, set_styles
 
 if TYPE_CHECKING:
@@ -57,15 +56,10 @@ def precision_recall(
         detector=detector,
     )
     check_grain(data, ("concept_set", "label", "selected", "threshold"), "precision_recall")
-    labels = data["label"].unique().sort().to_list()
-    if label is None and len(labels) > MOST_LABELS:
-        raise BadInput(
-            what=f"There are {len(labels)} labels, of which a page holds {MOST_LABELS}.",
-            remedy=f"Name some with label= (--label on the command line), such as {', '.join(labels[:3])}.",
-        )
+    labels = labels_that_fit(data, label, MOST_LABELS)
     styles = set_styles(data.select("concept_set", "method").unique().iter_rows())
     panels = [_panel(data.filter(pl.col("label") == name), name, styles) for name in labels]
-    where = "each label at its best layer on cal" if layer is None else about.layer(layer)
+    where = about.where(layer)
     chosen = data.filter("selected").sort("label", "concept_set").iter_rows(named=True)
     points = [f"{one['label']} {one['concept_set']} {one['precision']:.2f} and {one['recall']:.2f}" for one in chosen]
     return finish(
@@ -80,13 +74,6 @@ def precision_recall(
     )
 
 
-def thinned(curve: list[dict[str, Any]], most: int = MOST_POINTS) -> list[dict[str, Any]]:
-    """At most so many points of a curve, evenly spread, the first and the last among them."""
-    if len(curve) <= most:
-        return curve
-    return [curve[round(number * (len(curve) - 1) / (most - 1))] for number in range(most)]
-
-
 def _panel(data: pl.DataFrame, label: str, styles: dict[str, Style]) -> alt.LayerChart:
     alt = require("altair")
     import polars as pl
@@ -96,7 +83,7 @@ def _panel(data: pl.DataFrame, label: str, styles: dict[str, Style]) -> alt.Laye
     curves: list[dict[str, Any]] = []
     for name in styles:
         own = ordered.filter(pl.col("concept_set") == name).select(columns).to_dicts()
-        curves += [{**one, "order": number} for number, one in enumerate(thinned(own))]
+        curves += [{**one, "order": number} for number, one in enumerate(spread(own, MOST_POINTS))]
     points = data.filter("selected").select(columns).to_dicts()
     x = alt.X(
         "recall:Q",
@@ -135,7 +122,7 @@ def _panel(data: pl.DataFrame, label: str, styles: dict[str, Style]) -> alt.Laye
             shape=alt.Shape("concept_set:N", scale=shape, title="Concept set", legend=legend),
         )
     )
-    title = alt.TitleParams(text=label, fontSize=12, fontWeight=500, offset=6)
+    title = alt.TitleParams(text=label, fontSize=12, fontWeight=500, offset=6, limit=190)
     return alt.layer(*_iso(x, y), line, dot).properties(width=190, height=190, title=title)
 
 
@@ -211,7 +198,7 @@ def superactivator_coverage(
     )
     dark = alt.Chart(rows(mean)).mark_line(interpolate="step-after", strokeWidth=3, color="#0B5D0B").encode(x=x, y=y)
     name = data["concept_set"][0] if "concept_set" in data.columns else "the concept set"
-    where = "each label at its best layer on cal" if layer is None else about.layer(layer)
+    where = about.where(layer)
     half = next(one["samples"] for one in mean if one["share"] == 0.5)
     return finish(
         alt.layer(light, dark).properties(width=360, height=260),

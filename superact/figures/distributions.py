@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from superact.errors import BadInput
 from superact.figures.extra import require
-from superact.figures.frames import About, Numbers, Strings, drawn
+from superact.figures.frames import Numbers, Strings, drawn, labels_that_fit, spread
 from superact.figures.theme import (
     IN_CONCEPT,
     OUT_OF_CONCEPT,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from superact.figures.about import About
     from superact.figures.frames import Source
 
 MOST_LABELS = 6
@@ -66,15 +66,10 @@ def activation_distributions(
         label=label,
         one_set=True,
     )
-    labels = data["label"].unique().sort().to_list()
-    if label is None and len(labels) > MOST_LABELS:
-        raise BadInput(
-            what=f"There are {len(labels)} labels, of which a page holds {MOST_LABELS}.",
-            remedy=f"Name some with label= (--label on the command line), such as {', '.join(labels[:3])}.",
-        )
+    labels = labels_that_fit(data, label, MOST_LABELS)
     layers = data["layer"].unique().sort().to_list()
     if layer is None:
-        layers = _spread(layers, MOST_LAYERS)
+        layers = spread(layers, MOST_LAYERS)
     return _grid(data, about, labels, layers)
 
 
@@ -164,7 +159,9 @@ def _cell(cell: pl.DataFrame, label: str | None, header: str, last: bool, width:
         "density:Q",
         stack=None,
         scale=alt.Scale(domain=[0, top], nice=False, clamp=True),
-        axis=alt.Axis(title=[label, "density"] if label else None, labels=False, ticks=False, grid=False),
+        axis=alt.Axis(
+            title=None if label is None else [label, "density"], titleLimit=130, labels=False, ticks=False, grid=False
+        ),
     )
     base = alt.Chart(rows(steps))
     order = [OUT, IN, SUPERACTIVATORS]
@@ -225,13 +222,6 @@ def _zeros(cell: pl.DataFrame, top: float) -> list[alt.Chart]:
             x=alt.value(6), y=alt.value(17), text="text:N"
         )
     ]
-
-
-def _spread(layers: list[int], most: int) -> list[int]:
-    """At most so many layers, the first and the last among them."""
-    if len(layers) <= most:
-        return layers
-    return sorted({layers[round(number * (len(layers) - 1) / (most - 1))] for number in range(most)})
 
 
 def _reached(data: pl.DataFrame, labels: list[str]) -> str:

@@ -7,11 +7,11 @@ that suggests the nearest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from superact.errors import BadInput, MissingTable
+from superact.figures.about import About, about_frame
 from superact.figures.theme import DETECTORS
 from superact.query.names import check_known, unknown
 
@@ -33,29 +33,7 @@ _MEASURED = {"unit": ("token", "cls")}
 
 Strings = str | Sequence[str] | None
 Numbers = int | Sequence[int] | None
-
-
-@dataclass(frozen=True)
-class About:
-    """What a figure is about, as its title says it. `blocks` is None where the depth of the model is not known."""
-
-    dataset: str
-    model: str
-    blocks: int | None = None
-
-    @property
-    def title(self) -> str:
-        """Dataset | model, by their display names."""
-        return " | ".join(name for name in (self.dataset, self.model) if name)
-
-    def percent(self, layer: int) -> int | None:
-        """How far through the model a layer is, in percent."""
-        return None if not self.blocks else round(100 * layer / self.blocks)
-
-    def layer(self, layer: int) -> str:
-        """A layer as it is written: layer 6 (50 % through)."""
-        percent = self.percent(layer)
-        return f"layer {layer}" if percent is None else f"layer {layer} ({percent} % through)"
+Item = TypeVar("Item")
 
 
 def is_frame(source: Any) -> bool:
@@ -170,16 +148,6 @@ def _check_there(session: Session, state: State, table: str, wanted: dict[str, A
     )
 
 
-def floors(source: Any, query: str, data: pl.DataFrame) -> pl.DataFrame:
-    """What is reached without any activation (name, method, f1, ...), of the dataset that is drawn; none of a frame."""
-    import polars as pl
-
-    if is_frame(source):
-        columns = {"name": pl.String, "method": pl.String, "label": pl.String, "f1": pl.Float64, "n_positive": pl.Int64}
-        return pl.DataFrame(schema={**columns, "ci_low": pl.Float64, "ci_high": pl.Float64})
-    return run(session_of(source), PACKAGE, query, dataset=data["dataset"][0])
-
-
 def weighted(data: pl.DataFrame, by: Sequence[str], *measures: str) -> pl.DataFrame:
     """Means over labels, weighted by the test samples that carry each (column n_positive), in the order of first rows."""
     import polars as pl
@@ -199,12 +167,35 @@ def check_grain(data: pl.DataFrame, grain: Sequence[str], figure: str) -> None:
         )
 
 
+def labels_that_fit(data: pl.DataFrame, label: Strings, most: int) -> list[str]:
+    """The labels of rows, in name order. Errors: BadInput for more than `most` where none was named."""
+    labels: list[str] = data["label"].unique().sort().to_list()
+    if label is None and len(labels) > most:
+        raise BadInput(
+            what=f"There are {len(labels)} labels, of which a page holds {most}.",
+            remedy=f"Name some with label= (--label on the command line), such as {', '.join(labels[:3])}.",
+        )
+    return labels
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many items, evenly spread, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(number * (len(items) - 1) / (most - 1))] for number in range(most)]
+
+
 def check_labels(session: Session, dataset: str, labels: Strings) -> None:
-    """Raise BadInput, suggesting names, for a label that the dataset does not have."""
-    known = run(session, PACKAGE, "known_labels", dataset=dataset)["label"].to_list()
+    """Raise BadInput for a label that the dataset does not have, suggesting names, or that eval does not judge."""
+    known = dict(run(session, PACKAGE, "known_labels", dataset=dataset).iter_rows())
     for label in listed(labels) or []:
         if label not in known:
             raise unknown("label", label, known, f" of {dataset}")
+        if not known[label]:
+            raise BadInput(
+                what=f"Label {label} of {dataset} is not evaluated.",
+                remedy="Choose one for which column evaluated of table labels is true.",
+            )
 
 
 def drawn(
@@ -231,7 +222,7 @@ def drawn(
     given = {"layers": listed(layer), "concept_sets": listed(concept_set), "labels": listed(label), **parameters}
     if is_frame(source):
         data = frame(source, PACKAGE, figure, columns, {"dataset": dataset, "model": model, **given})
-        return some(_of_one_set(data) if one_set else data, figure), _about_frame(data)
+        return some(_of_one_set(data) if one_set else data, figure), about_frame(data)
     session = session_of(source)
     table, *others = tables.split()
     keys = pick(session, table, dataset=dataset, model=model)
@@ -280,18 +271,3 @@ def some(data: pl.DataFrame, figure: str) -> pl.DataFrame:
             what=f"There is no row to draw {figure} from.", remedy="Ask for other labels, layers or concept sets."
         )
     return data
-
-
-def _about_frame(data: pl.DataFrame) -> About:
-    """What a frame says about itself in the columns dataset, model (or dataset_name, model_name) and blocks, if it has them."""
-    found: dict[str, Any] = {"dataset": "", "model": "", "blocks": None}
-    for name in found:
-        column = next((one for one in (f"{name}_name", name) if one in data.columns), None)
-        values = [] if column is None else data[column].drop_nulls().unique().sort().to_list()
-        if len(values) > 1:
-            raise BadInput(
-                what=f"The frame has several {name}s: {', '.join(map(str, values))}.",
-                remedy=f"Keep one, or say which with {name}=.",
-            )
-        found[name] = values[0] if values else found[name]
-    return About(**found)

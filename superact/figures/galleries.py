@@ -117,13 +117,14 @@ def outcome_gallery(
             few = f", the first {head.height}" if head.height < chosen[name].height else ""
             lines.append(line.properties(title=heading(f"{words}: {chosen[name].height}{few}", [])))
     counts = ", ".join(f"{rows.height} {OUTCOMES[name].lower()}" for name, rows in chosen.items())
+    none = "".join(f" No {OUTCOMES[name].lower()}." for name, rows in chosen.items() if rows.is_empty())
     return finish(
         alt.vconcat(*lines, outline_key(), spacing=16),
         title=f"{at.about.title} | {choice.label}: {ranked.height} test images by outcome",
         measured=caption(
             (THUMBNAIL + 12) * max(min(k, rows.height) for rows in chosen.values()),
             f"{at.concept_set}, {MEASURES[choice.measure]} at {at.about.layer(choice.layer)}; detected at the "
-            f"{threshold_named(choice)}. Largest scores first.",
+            f"{threshold_named(choice)}. Largest scores first.{none}",
         ),
         description=f"Test images of {at.about.dataset} by outcome for {choice.label}: {counts}.",
     )
@@ -141,10 +142,7 @@ def one_choice(
 ) -> tuple[Place, Selected]:
     """The place and choice of a figure of one label: by default the first that could be calibrated. Errors: BadInput."""
     at = place(source, modality, dataset, model, concept_set)
-    known = labels_for(at, [], label, fewest=1)
-    if not known:
-        raise BadInput(what=f"No label of {at.dataset} could be calibrated.", remedy="Table thresholds says why.")
-    return at, at.of(known[0], layer, delta)
+    return at, at.of(labels_for(at, [], label, layer, fewest=1)[0], layer, delta)
 
 
 def strongest(at: Place, choice: Selected, k: int, per_sample: int | None, split: str = "test") -> pl.DataFrame:

@@ -63,7 +63,7 @@ def image_concepts(
     alt = require("altair")
     at = place(source, "image", dataset, model, concept_set)
     samples = samples_for(at, sample)
-    choices = [at.of(name, layer, delta) for name in labels_for(at, samples, label)]
+    choices = [at.of(name, layer, delta) for name in labels_for(at, samples, label, layer)]
     pictures = Pictures(at.session, at.dataset, at.model, data_root)
     scored = [tokens_of(at.session, choice, samples) for choice in choices]
     carried = set(carried_by(at, samples).iter_rows())

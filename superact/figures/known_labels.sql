@@ -1,8 +1,8 @@
--- known_labels: the labels of a dataset.
+-- known_labels: the labels of a dataset, and whether eval judges them.
 -- grain: label
 -- reads: labels
 -- parameters: $dataset
-SELECT label
+SELECT label, evaluated
 FROM labels
 WHERE dataset = $dataset::VARCHAR
 ORDER BY label

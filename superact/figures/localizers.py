@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from superact.figures.extra import require
-from superact.figures.frames import About, Strings, check_grain, drawn, opened, some, weighted
+from superact.figures.frames import Strings, check_grain, drawn, opened, some, weighted
 from superact.figures.theme import FLOOR, INK, finish, rows, set_styles
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from superact.figures.about import About
     from superact.figures.frames import Source
 
 LOCALIZERS = {
@@ -189,7 +190,7 @@ def _pixels(field: str, size: int) -> Any:
 
 
 def _measured(about: About, layer: int | None) -> str:
-    where = "each label at its best layer on cal" if layer is None else about.layer(layer)
+    where = about.where(layer)
     return f"weighted test token F1 and IoU, cut-offs from cal, {where}"
 
 

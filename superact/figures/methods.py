@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from superact.figures.axes import f1_axis, layer_axis
 from superact.figures.extra import require
-from superact.figures.frames import About, Strings, check_grain, drawn, floors, opened, some, weighted
+from superact.figures.floors import label_floors, overall_floors
+from superact.figures.frames import Strings, check_grain, drawn, opened, some, weighted
 from superact.figures.lines import Lines, floor_styles, floor_word
 from superact.figures.theme import DETECTORS, Style, finish, rows, set_styles
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from superact.figures.about import About
     from superact.figures.frames import Numbers, Source
 
 _CLS = ", cls"
@@ -50,7 +52,7 @@ def f1_by_delta(
     return finish(
         chart,
         title=about.title,
-        measured=[f"weighted test F1 by delta, thresholds from cal, {_where(about, layer)}"],
+        measured=[f"weighted test F1 by delta, thresholds from cal, {about.where(layer)}"],
         description=f"Weighted test F1 against delta, {about.title}. {_peaks(means)}",
     )
 
@@ -76,7 +78,7 @@ def f1_by_delta_per_label(
     data, about, styles = _by_delta(
         source, "f1_by_delta_per_label", dataset, model, layer, concept_set, label, detector
     )
-    found = floors(source, "label_floors", data)
+    found = label_floors(source, data)
     lines = Lines(_legend(detector), styles, floor_styles(found), hollow=_whole(styles))
     panels = []
     for name in data["label"].unique().sort():
@@ -85,12 +87,12 @@ def f1_by_delta_per_label(
         rules = [{"series": floor_word(one), "f1": f1} for one, f1 in floor]
         panel = _delta_panel(own, rules, lines, "Test F1", width=210, height=130)
         n = own["n_positive"][0]
-        heading = alt.TitleParams(text=f"{name} ({n} test samples)", fontSize=12, fontWeight=500, offset=6)
+        heading = alt.TitleParams(text=f"{name} ({n} test samples)", fontSize=12, fontWeight=500, offset=6, limit=230)
         panels.append(panel.properties(title=heading))
     return finish(
         alt.concat(*panels, columns=3, spacing={"row": 16, "column": 20}),
         title=about.title,
-        measured=f"test F1 by delta for each label, thresholds from cal, {_where(about, layer)}",
+        measured=f"test F1 by delta for each label, thresholds from cal, {about.where(layer)}",
         description=f"Test F1 against delta, a panel a label, {about.title}: {', '.join(data['label'].unique().sort())}.",
     )
 
@@ -146,7 +148,7 @@ def _mean_floors(source: Any, data: pl.DataFrame) -> tuple[list[dict[str, Any]],
     """The floors over the labels that are drawn, as records of series and f1, and their styles."""
     import polars as pl
 
-    found = floors(source, "label_floors", data)
+    found = label_floors(source, data)
     found = found.filter(pl.col("label").is_in(data["label"].unique().to_list()))
     means = weighted(found, ["name"], "f1")
     return [{"series": floor_word(name), "f1": f1} for name, f1 in means.iter_rows()], floor_styles(found)
@@ -181,10 +183,6 @@ def _whole(names: Iterable[str]) -> list[str]:
 
 def _legend(detector: str) -> str:
     return "Concept set" if detector == "superactivator" else f"Concept set, {detector}"
-
-
-def _where(about: About, layer: int | None) -> str:
-    return "each label at its best layer on cal" if layer is None else about.layer(layer)
 
 
 def _peaks(lines: pl.DataFrame) -> str:
@@ -236,7 +234,7 @@ def f1_by_layer(
     check_grain(data, ("concept_set", "detector", "layer"), "f1_by_layer")
     there = set(data["detector"])
     styles = {name: style for name, style in DETECTORS.items() if name in there}
-    found = floors(source, "summary_floors", data)
+    found = overall_floors(source, data)
     lines = Lines("Detector", styles, floor_styles(found))
     x, y = layer_axis(data["layer"], about), f1_axis()
     records = data.select(pl.col("detector").alias("series"), "layer", "f1", "ci_low", "ci_high").to_dicts()

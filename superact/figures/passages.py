@@ -11,6 +11,9 @@ from superact.figures.layout import blank, visible
 if TYPE_CHECKING:
     import polars as pl
 
+NO_TEXT = "∅"
+"""What stands for a token that has no character, or whose text is not stored."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -75,13 +78,15 @@ def pieces_of(text: str | None, tokens: pl.DataFrame) -> tuple[Piece, ...]:
     """The pieces of a text, by the characters of its content tokens (the columns of `token_scores`, of one sample).
 
     Blanks at the edges of a token are no part of its piece. Tokens that share a character (the bytes of one that a byte-level
-    tokenizer cut up) are one piece. Without a text, or places in it, the texts of the tokens are set one after the other.
+    tokenizer cut up) are one piece; a token without any character is NO_TEXT. Without a text, or places in it, the texts of the
+    tokens are set one after the other.
     """
     records = tokens.to_dicts()
     if text is None or any(record["char_start"] is None for record in records):
         found = [piece for record in records for piece in (_piece(record, record["text"] or ""), Piece(" "))]
     else:
         found = list(_cut(text, records))
+    found = [replace(piece, text=NO_TEXT) if piece.tokens and not piece.text else piece for piece in found]
     return tuple(replace(piece, text=visible(piece.text)) for piece in found if piece.text)
 
 

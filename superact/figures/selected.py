@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from superact.errors import BadInput, MissingTable
-from superact.figures.frames import PACKAGE, About, check_labels, listed, pick, run, session_of
+from superact.figures.about import About
+from superact.figures.frames import PACKAGE, check_labels, listed, pick, run, session_of
 from superact.query.names import check_delta, check_known, unknown
 
 if TYPE_CHECKING:
@@ -143,16 +144,24 @@ def place(
     return Place(session, keys["dataset"], keys["model"], keys["concept_set"], About(**about))
 
 
-def labels_for(at: Place, samples: Sequence[int], label: Strings, fewest: int = 3) -> list[str]:
+def labels_for(at: Place, samples: Sequence[int], label: Strings, layer: int | None, fewest: int = 3) -> list[str]:
     """The labels of a figure: those asked for, else those that the samples carry, filled up to `fewest` in name order.
 
-    Labels that could not be calibrated are left out where none was asked for. Errors: BadInput for a label that is not there.
+    Labels that could not be calibrated (at `layer`, None: at any) are left out where none was asked for. Errors: BadInput for a
+    label or layer that is not there, and where none is left.
     """
     if label is not None:
         check_labels(at.session, at.dataset, label)
         return list(dict.fromkeys(listed(label) or []))
-    keys = {"dataset": at.dataset, "model": at.model, "concept_set": at.concept_set}
+    keys: dict[str, Any] = {"dataset": at.dataset, "model": at.model, "layer": layer, "concept_set": at.concept_set}
+    check_known(at.session.warehouse.state(), "selection", **keys)
     known = run(at.session, PACKAGE, "calibrated_labels", **keys)["label"].to_list()
+    if not known:
+        raise BadInput(
+            what=f"No label of {at.dataset} could be calibrated for detector superactivator of concept set {at.concept_set}"
+            f"{'' if layer is None else f' at layer {layer}'}.",
+            remedy="Choose another concept set; table thresholds says why in column status.",
+        )
     carried = set(carried_by(at, samples)["label"])
     first = [name for name in known if name in carried]
     return [*first, *[name for name in known if name not in carried][: max(0, fewest - len(first))]]

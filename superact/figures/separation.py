@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from superact.figures.axes import layer_axis
 from superact.figures.extra import require
-from superact.figures.frames import About, Numbers, Strings, drawn, some
+from superact.figures.frames import Numbers, Strings, drawn, some
 from superact.figures.theme import DETECTORS, INK, Style, finish, rows, scales
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from superact.figures.about import About
     from superact.figures.frames import Source
 
 MEASURES = {

@@ -111,10 +111,10 @@ def show(
     at = place(source, None, dataset, model, concept_set)
     check_samples(at.session, at.dataset, [sample])
     facts = run(at.session, PACKAGE, "sample_facts", dataset=at.dataset, samples=[sample]).to_dicts()[0]
-    names = labels_for(at, [sample], label)
+    names = labels_for(at, [sample], label, layer)
     carried = set(carried_by(at, [sample])["label"])
     choices = [at.of(name, layer, delta) for name in names]
     seen = tuple(Seen(one, tokens_of(at.session, one, [sample]), one.label in carried) for one in choices)
-    every = labels_for(at, [sample], None, fewest=2**31)
+    every = labels_for(at, [sample], None, layer, fewest=2**31)
     others = tuple(name for name in every if name not in names)
     return Shown(at, sample, facts["split"], facts["modality"] == "image", facts["text"], seen, others)

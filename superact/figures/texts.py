@@ -50,7 +50,7 @@ def text_concepts(
     """
     at = place(source, "text", dataset, model, concept_set)
     samples = samples_for(at, sample)
-    passages, choices = passages_for(at, samples, labels_for(at, samples, label), layer, delta)
+    passages, choices = passages_for(at, samples, labels_for(at, samples, label, layer), layer, delta)
     which = samples_named(at, samples)
     counts = ". ".join(f"{p.group}, {p.heading}: {'; '.join(p.notes[:-1])}" for p in passages)
     return TextFigure(
