@@ -42,7 +42,9 @@ def test_every_command_and_option_has_help(words: str) -> None:
 def test_row_printing_commands_share_their_options(words: str) -> None:
     options = {name for parameter in COMMANDS[words].params for name in parameter.opts}
     # What a build or a report writes is a folder, not rows.
-    assert ("--format" in options) == ("--out" in options) or words.startswith(("superact data build ", "superact report"))
+    assert ("--format" in options) == ("--out" in options) or words.startswith(
+        ("superact data build ", "superact report")
+    )
     reads_a_warehouse = words.split()[1] not in ("models", "data") and words != "superact sae describe"
     assert ("--warehouse" in options) == reads_a_warehouse
     assert ("--data-root" in options) or words.split()[1] != "data"
