@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -107,7 +107,8 @@ def test_a_patch_is_positive_iff_it_sees_a_pixel_of_the_mask(kind: GeometryKind,
 
 @pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+# Most rectangles of a narrow picture reach beyond what geometry crop keeps: that many are passed over is no mistake.
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(mask=rectangles())
 def test_what_a_model_sees_of_an_object_is_where_its_mask_is(
     kind: GeometryKind, resample: Image.Resampling, mask: np.ndarray
