@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -77,19 +76,8 @@ def _stdout() -> BinaryIO:
 
 
 def _write_file(out: Path, write: Callable[[BinaryIO], object]) -> None:
-    from superact.store.files import disk_error
+    from superact.store.outward import whole_file
 
     check_out(out)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as sink:
-            write(sink)
-            sink.flush()
-            os.fsync(sink.fileno())
-        part.replace(out)
-    except PermissionError as error:
-        raise BadInput(what=f"--out {out} cannot be written: {error.strerror}.", remedy="Name another file.") from error
-    except OSError as error:
-        raise disk_error(error, out) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(out, f"--out {out}") as sink:
+        write(sink)

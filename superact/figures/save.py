@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from superact.errors import BadInput
 from superact.figures.extra import require
+from superact.store.outward import whole_file
 
 if TYPE_CHECKING:
     import altair as alt
@@ -43,7 +43,9 @@ def save(figure: alt.TopLevelMixin | TextFigure, path: str | Path, scale: float 
     kind = check_path(path)
     if not 0 < scale <= 20:
         raise BadInput(what=f"A scale of {scale} cannot be drawn.", remedy="Give a number above 0, at most 20.")
-    _write(path, _content(figure, kind, scale))
+    content = _content(figure, kind, scale)
+    with whole_file(path, str(path)) as sink:
+        sink.write(content)
     return path
 
 
@@ -119,21 +121,3 @@ def _text(figure: TextFigure, kind: str, scale: float) -> bytes:
         vl_convert.svg_to_png(figure.svg(), scale=scale) if kind == "png" else vl_convert.svg_to_pdf(figure.svg())
     )
     return content
-
-
-def _write(path: Path, content: bytes) -> None:
-    from superact.store.files import disk_error
-
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as sink:
-            sink.write(content)
-            sink.flush()
-            os.fsync(sink.fileno())
-        part.replace(path)
-    except PermissionError as error:
-        raise BadInput(what=f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error
-    except OSError as error:
-        raise disk_error(error, path) from error
-    finally:
-        part.unlink(missing_ok=True)

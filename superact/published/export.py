@@ -11,7 +11,7 @@ from superact.errors import BadInput
 from superact.published.detection import choice_files, detection_files, threshold_files
 from superact.published.distributions import distribution_files
 from superact.published.files import PublishedFile
-from superact.published.folder import FileWriter, check_folder, whole_folder
+from superact.published.folder import FileWriter, check_folder
 from superact.published.layers import layer_files
 from superact.published.localization import floor_files, localization_files
 from superact.published.prompts import prompt_files
@@ -19,6 +19,7 @@ from superact.published.readme import readme
 from superact.published.sets import ConceptSet, find_sets, has, inputs
 from superact.query import Session
 from superact.store import State
+from superact.store.outward import whole_folder
 
 Progress = Callable[[str, int, int], None]
 

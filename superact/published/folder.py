@@ -1,75 +1,30 @@
-"""Writing the folder: complete under another name beside it, then renamed."""
+"""The folder of the published files: where it may be, and how a file of it is written."""
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
 
-from superact.errors import BadInput, SuperactError
+from superact.errors import BadInput
 from superact.published.files import PublishedFile
-from superact.store.files import disk_error, fsync_directory
-from superact.store.layout import MANIFEST
+from superact.store.outward import folder_outside
 
 
 def check_folder(folder: Path) -> Path:
     """The place where the folder will be, links followed.
 
-    Errors: BadInput for a place in a warehouse, which a folder with `manifest/` in it is; a file; a folder that holds
-    something; a place in a folder that is not there.
+    Errors: those of `folder_outside`, and BadInput for a folder that holds something.
     """
-    target = Path(os.path.realpath(folder))
-    # As the system follows it and as it is typed: a room of a warehouse may be a link.
-    for place in (target, *target.parents, *Path(os.path.normpath(folder.absolute())).parents):
-        if (place / MANIFEST).is_dir():
-            raise BadInput(what=f"--out {folder} lies in the warehouse {place}.", remedy="Name a folder outside of it.")
-    if target.exists() and not target.is_dir():
-        raise BadInput(what=f"--out {folder} is a file.", remedy="Name a folder.")
-    if not target.parent.is_dir():
-        raise BadInput(what=f"--out {folder}: there is no folder {target.parent}.", remedy="Make it first.")
-    try:
-        filled = target.exists() and any(target.iterdir())
-    except OSError as error:
-        raise _named(error, target) from error
+    target, filled = folder_outside(folder)
     if filled:
         raise BadInput(what=f"--out {folder} is not empty.", remedy="Name another folder; nothing is written over.")
     return target
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder to write to, which gets its name when the block ends well and is removed when it does not.
-
-    Errors: BadInput where it cannot be written, NotEnoughDisk.
-    """
-    part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        part.mkdir()
-        yield part
-        part.rename(target)
-        fsync_directory(target.parent)
-    except OSError as error:
-        raise _named(error, target) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _named(error: OSError, target: Path) -> Exception:
-    named = disk_error(error, target)
-    if isinstance(named, SuperactError):
-        return named
-    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-        return BadInput(what=f"--out {target} was filled meanwhile.", remedy="Name another folder.")
-    return BadInput(what=f"--out {target} cannot be written: {error.strerror}.", remedy="Name another folder.")
 
 
 class FileWriter:

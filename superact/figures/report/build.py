@@ -17,12 +17,13 @@ from superact.figures.report.catalogue import Chosen, catalogue
 from superact.figures.report.charts import chart, density_templates
 from superact.figures.report.choose import MOST, choose, lacking
 from superact.figures.report.details import places_of, samples_file, shown_of
-from superact.figures.report.files import KIND, MARKER, Site, check_target, payload, whole_report
+from superact.figures.report.files import KIND, MARKER, Site, check_target, payload
 from superact.figures.report.plan import THUMBNAIL, Need, Piece, fit, numbers, pieces
 from superact.figures.report.scope import Dataset, Model, Scope, read, read_scope
 from superact.figures.report.scores import Scores
 from superact.figures.report.thumbnails import write_thumbnails
 from superact.store.files import human
+from superact.store.outward import whole_folder
 
 if TYPE_CHECKING:
     from superact.query import Session
@@ -99,7 +100,7 @@ def build_report(
     state = session.warehouse.state()
     session.refresh()
     scope = read_scope(session, state, dataset, model)
-    with whole_report(target) as part:
+    with whole_folder(target, replace) as part:
         site = Site(part, int(max_mb * 1_000_000))
         wanted = {"dataset": dataset, "model": model}
         report = Report(session, state, scope, site, wanted, progress or (lambda *_: None))

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from superact.errors import BadInput, SuperactError
-from superact.store.files import disk_error, fsync_directory
-from superact.store.layout import MANIFEST
+from superact.errors import BadInput
+from superact.store.outward import folder_outside
 
 MARKER = "report.json"
 """The file by which a folder is known to be a report."""
@@ -79,19 +73,7 @@ def check_target(out: Path | str, replace: bool) -> Path:
     place in a folder that is not there.
     """
     folder = Path(out)
-    target = Path(os.path.realpath(folder))
-    # As the system follows it and as it is typed: a room of a warehouse may be a link.
-    for place in (target, *target.parents, *Path(os.path.normpath(folder.absolute())).parents):
-        if (place / MANIFEST).is_dir():
-            raise BadInput(what=f"--out {folder} lies in the warehouse {place}.", remedy="Name a folder outside of it.")
-    if target.exists() and not target.is_dir():
-        raise BadInput(what=f"--out {folder} is a file.", remedy="Name a folder.")
-    if not target.parent.is_dir():
-        raise BadInput(what=f"--out {folder}: there is no folder {target.parent}.", remedy="Make it first.")
-    try:
-        filled = target.exists() and any(target.iterdir())
-    except OSError as error:
-        raise _named(error, target) from error
+    target, filled = folder_outside(folder)
     if filled and not is_report(target):
         raise BadInput(what=f"--out {folder} is not empty, and no report of superact.", remedy="Name another folder.")
     if filled and not replace:
@@ -108,43 +90,3 @@ def is_report(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(marker, dict) and marker.get("kind") == KIND
-
-
-@contextmanager
-def whole_report(target: Path) -> Iterator[Path]:
-    """Yield a folder beside `target` to write to, which takes its name when the block ends well.
-
-    It is removed when it does not; an earlier report keeps its place until then. Errors: BadInput where it cannot be written,
-    NotEnoughDisk.
-    """
-    tag = f"{os.getpid()}-{secrets.token_hex(4)}"
-    part, old = (target.with_name(f".{target.name}.{tag}.{what}") for what in ("part", "old"))
-    try:
-        part.mkdir()
-        yield part
-        _swap(part, target, old)
-        fsync_directory(target.parent)
-    except OSError as error:
-        raise _named(error, target) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _swap(part: Path, target: Path, old: Path) -> None:
-    if not target.exists():
-        part.rename(target)
-        return
-    target.rename(old)
-    try:
-        part.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-
-
-def _named(error: OSError, target: Path) -> Exception:
-    named = disk_error(error, target)
-    if isinstance(named, SuperactError):
-        return named
-    return BadInput(what=f"--out {target} cannot be written: {error.strerror}.", remedy="Name another folder.")
