@@ -227,7 +227,7 @@ def test_the_overview_says_what_is_stored_and_what_it_cost(whole: Path, session:
     state = world.warehouse.state()
     assert sum(row["rows"] for row in found["stored"]) == sum(p.rows for p in state.partitions.values())
     assert sum(row["bytes"] for row in found["stored"]) == sum(p.bytes for p in state.partitions.values())
-    runs = session.sql("SELECT run, seconds FROM runs ORDER BY started_at")
+    runs = session.sql("SELECT run, seconds FROM runs ORDER BY started_at, run")
     assert [(row["run"], row["seconds"]) for row in found["runs"]] == runs.rows()
     assert found["stale"] == [] and found["notes"] == []
     assert [(row["slug"], row["test"], row["labels"]) for row in found["datasets"]] == [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,7 @@ def test_the_document(warehouse):
     assert set(entry) == {"table", "keys", "generation", "identity", "meta", "rows", "files"}
     assert set(entry["files"][0]) == {"path", "rows", "bytes", "sha256", "ranges"}
     assert {"python", "duckdb", "pyarrow", "numpy"} <= set(document["versions"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", document["started_at"])
 
 
 def test_equal_identity_is_a_no_op(warehouse):

@@ -224,7 +224,8 @@ class Run:
             "sequence": self.state.sequence + 1,
             "run": self.id,
             "stage": self.stage,
-            "started_at": self.started.strftime("%Y-%m-%dT%H:%M:%S"),
+            # Milliseconds: runs of one second keep their order.
+            "started_at": self.started.replace(tzinfo=None).isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - self._clock, 3),
             "versions": versions(),
             "provenance": self.provenance,
