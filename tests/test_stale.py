@@ -253,13 +253,36 @@ def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
     import_folder(warehouse, folder)
     encode(warehouse, an_sae(4), **where)
     evaluate(warehouse)
-    protocol = json.loads((folder / "protocol.json").read_text())
-    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "other"}))
-    samples = pl.read_csv(folder / "samples.csv")
-    samples.with_columns(pl.col("split").replace({"train": "test", "test": "train"})).write_csv(folder / "samples.csv")
-    import_folder(warehouse, folder, replace=True)
+    swap_splits_by_another_model(warehouse, folder)
     command = "superact sae encode toys tiny SAE --layer 1 --concept-set sae.b --replace"
     with pytest.raises(StaleInput, match=rf"sae_stats .*\(splits\).*{command}"):
         evaluate(warehouse)
     encode(warehouse, an_sae(4), **where, replace=True)
     evaluate(warehouse)
+
+
+def swap_splits_by_another_model(warehouse: Warehouse, folder: Path) -> None:
+    """Import the folder as another model's, with train and test exchanged: it replaces the samples of both."""
+    protocol = json.loads((folder / "protocol.json").read_text())
+    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "other"}))
+    samples = pl.read_csv(folder / "samples.csv")
+    samples.with_columns(pl.col("split").replace({"train": "test", "test": "train"})).write_csv(folder / "samples.csv")
+    import_folder(warehouse, folder, replace=True)
+
+
+@pytest.mark.parametrize("scored", [False, True], ids=["never evaluated", "evaluated before"])
+def test_an_imported_model_is_not_judged_by_splits_that_another_brought(
+    tmp_path: Path, folder: Path, scored: bool
+) -> None:
+    warehouse = Warehouse(tmp_path / "wh")
+    import_folder(warehouse, folder)
+    score(warehouse)
+    if scored:
+        evaluate(warehouse)
+    before = {p for p in warehouse.state().partitions if dict(p.keys).get("model") == "tiny"}
+    swap_splits_by_another_model(warehouse, folder)
+    with pytest.raises(StaleInput, match=r"tokens .*model=tiny.*\(sources\).*superact import FOLDER --replace"):
+        evaluate(warehouse, model="tiny")
+    assert {p for p in warehouse.state().partitions if dict(p.keys).get("model") == "tiny"} == before
+    score(warehouse, model="other")
+    evaluate(warehouse, model="other")

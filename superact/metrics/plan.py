@@ -253,6 +253,10 @@ def _check_inputs(run: Run, layer: Layer, paths: Paths) -> None:
     """
     keys, sources = layer.keys, layer.sources
     where = " ".join(f"--{name} {value}" for name, value in keys.items() if name in ("dataset", "model"))
+    # Samples are shared by the models of a dataset: another model's import may have replaced them, with other splits.
+    tokens = run.state.get("tokens", dataset=keys["dataset"], model=keys["model"])
+    if tokens is not None and layer.source != "sae_activations":  # that looks at the splits themselves
+        _refuse(tokens, differing(tokens.identity, {"samples": sources["samples"]}), keys)
     stats = sources.get("layer_stats")
     if layer.source == "activations":
         activations = sources["activations"]
@@ -264,12 +268,16 @@ def _check_inputs(run: Run, layer: Layer, paths: Paths) -> None:
         stats = needed(run, "layer_stats", **keys_of("layer_stats", keys))
         if activations.identity["input:layer_stats"] != stats.hash:
             raise StaleInput(partition=str(activations.partition), differences="layer_stats", command=again)
-    changed = [] if stats is None else differing(stats.identity, sources)
-    if stats is not None and changed:
-        raise StaleInput(
-            partition=str(stats.partition),
-            differences=", ".join(changed),
-            command=f"superact ingest {where} --layers {keys['layer']} --replace",
-        )
+    if stats is not None:
+        _refuse(stats, differing(stats.identity, sources), keys)
     if layer.source == "sae_activations":
         check_encoded(run, layer, paths)
+
+
+def _refuse(found: Published, changed: list[str], keys: Keys) -> None:
+    """Raise StaleInput if anything changed, with the command that extracts or imports again."""
+    if changed:
+        again = f"ingest --dataset {keys['dataset']} --model {keys['model']} --layers {keys['layer']} --replace"
+        if found.identity.get("step") == "import":
+            again = "import FOLDER --replace"
+        raise StaleInput(partition=str(found.partition), differences=", ".join(changed), command=f"superact {again}")
