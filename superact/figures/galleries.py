@@ -152,9 +152,8 @@ def strongest(at: Place, choice: Selected, k: int, per_sample: int | None, split
     """
     if k < 1 or (per_sample is not None and per_sample < 1):
         raise BadInput(what="Fewer than one token cannot be shown.", remedy="Give numbers of at least 1.")
-    name = "top_tokens_sae" if choice.measure == "activation" else "top_tokens"
     most = 2**31 - 1 if per_sample is None else per_sample
-    return run(at.session, PACKAGE, name, **choice.keys, split=split, k=k, per_sample=most)
+    return run(at.session, PACKAGE, "top_tokens", **choice.keys, split=split, k=k, per_sample=most)
 
 
 _SIDES = ((0, 0, 1, 0), (0, 1, 1, 1), (0, 0, 0, 1), (1, 0, 1, 1))

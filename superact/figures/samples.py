@@ -49,8 +49,7 @@ def token_scores(
 
 def tokens_of(session: Session, choice: Selected, samples: Sequence[int]) -> pl.DataFrame:
     """`token_scores` for a choice made before; its detector must be one of unit token."""
-    sparse = choice.measure == "activation"
-    table = "sae_activations" if sparse else "activations"
+    table = "sae_activations" if choice.measure == "activation" else "activations"
     place: dict[str, Any] = {"dataset": choice.dataset, "model": choice.model, "layer": choice.layer}
     state = session.warehouse.state()
     if state.get(table, **place, concept_set=choice.concept_set, unit="token") is None:
@@ -61,7 +60,7 @@ def tokens_of(session: Session, choice: Selected, samples: Sequence[int]) -> pl.
     wanted = sorted(set(map(int, samples)))
     check_samples(session, choice.dataset, wanted)
     span = {"samples": wanted, "first": min(wanted, default=0), "last": max(wanted, default=-1)}
-    return run(session, PACKAGE, "sample_tokens_sae" if sparse else "sample_tokens", **choice.keys, **span)
+    return run(session, PACKAGE, "sample_tokens", **choice.keys, **span)
 
 
 def ranked_samples(

@@ -1,21 +1,36 @@
 -- top_tokens: the content tokens of a split with the largest scores for one concept.
 -- grain: sample, token
--- reads: activations, samples, token_labels
--- parameters: $dataset, $model, $layer, $concept_set; $concept, the one selected for $label; $measure; $threshold (DOUBLE or NULL);
---   $split; $k, how many; $per_sample, the most of one sample
-WITH ranked AS (
-    SELECT a.sample, a.token, score_of($measure, a.cosine, a.signed_distance) AS score
-    FROM activations AS a
-    JOIN samples AS s ON s.dataset = $dataset AND s.split = $split AND s.sample = a.sample
+-- reads: activations, sae_activations, samples, token_labels
+-- parameters: $dataset, $model, $layer, $concept_set; $concept, the one selected for $label (of a sparse autoencoder: the feature,
+--   as text); $measure; $threshold (DOUBLE or NULL); $split; $k, how many; $per_sample, the most of one sample
+-- A concept set has its scores in one of the two tables; the other has no file of it.
+WITH scored AS (
+    SELECT sample, token, score_of($measure, cosine, signed_distance) AS score
+    FROM activations
     WHERE
-        a.dataset = $dataset
-        AND a.model = $model
-        AND a.layer = $layer
-        AND a.concept_set = $concept_set
-        AND a.unit = 'token'
-        AND a.concept = $concept
-    QUALIFY row_number() OVER (PARTITION BY a.sample ORDER BY score DESC, a.token) <= $per_sample
-    ORDER BY score DESC, a.sample, a.token
+        dataset = $dataset
+        AND model = $model
+        AND layer = $layer
+        AND concept_set = $concept_set
+        AND unit = 'token'
+        AND concept = $concept
+    UNION ALL
+    SELECT sample, token, activation AS score
+    FROM sae_activations
+    WHERE
+        dataset = $dataset
+        AND model = $model
+        AND layer = $layer
+        AND concept_set = $concept_set
+        AND unit = 'token'
+        AND feature = try_cast($concept AS INTEGER)
+),
+ranked AS (
+    SELECT a.sample, a.token, a.score
+    FROM scored AS a
+    JOIN samples AS s ON s.dataset = $dataset AND s.split = $split AND s.sample = a.sample
+    QUALIFY row_number() OVER (PARTITION BY a.sample ORDER BY a.score DESC, a.token) <= $per_sample
+    ORDER BY a.score DESC, a.sample, a.token
     LIMIT $k
 )
 SELECT
