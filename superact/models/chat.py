@@ -7,7 +7,6 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +23,14 @@ from transformers import (
 
 from superact.errors import BadInput, ModelUnavailable
 from superact.models.base import DTYPES, Identity, Source, choose_device, device_name, digest
-from superact.models.load import check_device_map, input_device, named_errors, source_of, spread
+from superact.models.load import (
+    check_complete,
+    check_device_map,
+    named_errors,
+    network_options,
+    placed,
+    source_of,
+)
 from superact.models.local import resolve
 from superact.models.offline import offline, quiet
 from superact.models.towers import hub_commit
@@ -134,21 +140,10 @@ def load_chat(
         tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(path, **hub)
         if not _chat_template(processor, tokenizer):
             raise ModelUnavailable(model=display, reason="it has no chat template, so that it cannot be asked anything")
-        options: dict[str, Any] = {"dtype": DTYPES[dtype]}
-        if attention != "sdpa":
-            options["attn_implementation"] = attention
-        if device_map is not None:
-            options["device_map"] = device_map
+        options = network_options(dtype, attention, device_map)
         network, info = loader.from_pretrained(path, output_loading_info=True, **options, **hub)
-        if missing := sorted(info["missing_keys"]):
-            raise ModelUnavailable(
-                model=display, reason=f"its weights lack {len(missing)} tensors, the first is {missing[0]}"
-            )
-        if device_map is None:
-            network = network.to(chosen)
-        else:
-            chosen = input_device(network)
-            source = replace(source, device_map=spread(network))
+        check_complete(display, info["missing_keys"])
+        network, source, chosen = placed(network, source, chosen, device_map)
         return ChatModel(source, network.eval(), tokenizer, processor, chosen, dtype)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -98,11 +98,7 @@ def load_model(
             source, display=source.display + tower.title, slug=source.slug + tower.suffix, autocast=autocast
         )
         network = _load_network(source, config, tower, dtype, attention, device_map)
-        if device_map is None:
-            network = network.to(chosen)
-        else:
-            chosen = input_device(network)
-            source = replace(source, device_map=spread(network))
+        network, source, chosen = placed(network, source, chosen, device_map)
         is_vision = getattr(network, "main_input_name", None) == "pixel_values" or tower.modality == "image"
         check_modality("image" if is_vision else "text", modality, display)
         if is_vision:
@@ -125,6 +121,32 @@ def check_device_map(device: str, device_map: Any, display: str) -> None:
             reason="a device map needs the package accelerate, which the extra local-models brings: "
             "pip install 'superact[local-models]'",
         )
+
+
+def network_options(dtype: str, attention: str, device_map: Any) -> dict[str, Any]:
+    """What `from_pretrained` is told of the network."""
+    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    # Asked for nothing, transformers takes sdpa where the architecture has it and eager elsewhere (Gemma 2).
+    if attention != "sdpa":
+        options["attn_implementation"] = attention
+    if device_map is not None:
+        options["device_map"] = device_map
+    return options
+
+
+def check_complete(display: str, missing: Iterable[str]) -> None:
+    """Raise ModelUnavailable for a checkpoint that lacks tensors: transformers fills them with random numbers."""
+    if lacking := sorted(missing):
+        raise ModelUnavailable(
+            model=display, reason=f"its weights lack {len(lacking)} tensors, the first is {lacking[0]}"
+        )
+
+
+def placed(network: Any, source: Source, device: torch.device, device_map: Any) -> tuple[Any, Source, torch.device]:
+    """The network on its device, or spread as its source then says; and where its inputs go."""
+    if device_map is None:
+        return network.to(device), source, device
+    return network, replace(source, device_map=spread(network)), input_device(network)
 
 
 def input_device(network: nn.Module) -> torch.device:
@@ -151,19 +173,9 @@ def source_of(ref: str, path: str, display: str, is_local: bool, hub: dict[str, 
 
 
 def _load_network(source: Source, config: Any, tower: Tower, dtype: str, attention: str, device_map: Any) -> Any:
-    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
-    # Asked for nothing, transformers takes sdpa where the architecture has it and eager elsewhere (Gemma 2).
-    if attention != "sdpa":
-        options["attn_implementation"] = attention
-    if device_map is not None:
-        options["device_map"] = device_map
-    network, info = load_tower(source.ref, config, tower, options, source.hub)
-    # transformers fills what a checkpoint lacks with random numbers. Only a pooler, which no hidden state reads, may lack.
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise ModelUnavailable(
-            model=source.display, reason=f"its weights lack {len(missing)} tensors, the first is {missing[0]}"
-        )
+    network, info = load_tower(source.ref, config, tower, network_options(dtype, attention, device_map), source.hub)
+    # Only a pooler, which no hidden state reads, may lack.
+    check_complete(source.display, (key for key in info["missing_keys"] if "pooler" not in key))
     for part in (network.config, network.config.get_text_config()):
         if hasattr(part, "use_cache"):
             part.use_cache = False  # keys and values of past tokens are never read here
