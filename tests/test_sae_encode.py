@@ -27,8 +27,9 @@ from tiny import assert_same_rows, content, table
 import superact.ingest.encode as encode_module
 from superact.concepts.sae import Sae, load_sae, save_saelens
 from superact.concepts.sae.base import build
+from superact.concepts.sae.blocks import in_order
 from superact.errors import BadInput, IdentityMismatch, MissingTable, NonFinite, NotEnoughDisk
-from superact.ingest.encode import activation_groups, encode, in_order
+from superact.ingest.encode import activation_groups, encode
 from superact.ingest.import_folder import import_folder
 from superact.ingest.pipeline import drop_embeddings
 from superact.ingest.sae_stats import Sums, stats_rows
@@ -331,7 +332,7 @@ def test_how_many_work_at_it_changes_no_bit(
     monkeypatch.setattr(encode_module, "SHARD_NONZEROS", 40)
     monkeypatch.setattr(Sae, "block_rows", 5)
     expected = straight(warehouse, tmp_path)
-    monkeypatch.setattr(encode_module, "_workers", lambda sae: 4)
+    monkeypatch.setattr(encode_module, "workers_on", lambda device: 4)
     encode(warehouse, made(), **WHERE)
     assert_same_rows(warehouse, expected, *TABLES)
 

@@ -94,6 +94,19 @@ def test_blocks_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert sae.decode_sparse(nothing, 2).tolist() == [sae.b_dec.tolist()] * 2
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_how_many_threads_have_blocks_changes_no_bit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sae, x = made(kind), torch.from_numpy(embeddings(23)).requires_grad_()  # and no thread follows gradients
+    monkeypatch.setattr(Sae, "block_rows", 5)
+    found = {}
+    for workers in (1, 4):
+        monkeypatch.setattr("superact.concepts.sae.base.workers_on", lambda device, n=workers: n)
+        found[workers] = sae.encode_sparse(x)
+    for one, other in zip(found[1], found[4], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found[1][0].max() == 22 and (np.diff(found[1][0]) >= 0).all()
+
+
 def test_the_block_is_bounded_in_bytes() -> None:
     for features in (64, 4096, 1 << 16):
         weights = {"W_enc": torch.zeros(1, features), "W_dec": torch.zeros(features, 1), "b_dec": torch.zeros(1)}

@@ -9,18 +9,16 @@ depends on the values alone, so that a run that was killed goes on behind its la
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from torch import Tensor
 
 from superact.concepts.sae import Sae
+from superact.concepts.sae.blocks import in_order, workers_on
 from superact.concepts.sae.sparse import NonZeros
 from superact.errors import BadInput, IdentityMismatch, NonFinite
 from superact.ingest.describe import arrow, write_small
@@ -112,7 +110,7 @@ class Encoding:
         done, total = 0, self.embeddings.rows
         name = " ".join(str(self.keys[key]) for key in ("dataset", "model", "layer", "unit"))
         blocks = _behind(stored_blocks(warehouse, self.embeddings, sae.block_rows), start)
-        for block in in_order(lambda block: self._encode(sae, top_k, *block), blocks, _workers(sae)):
+        for block in in_order(lambda block: self._encode(sae, top_k, *block), blocks, workers_on(sae.W_enc.device)):
             self._add(*block)
             done += len(block[0])
             if self._nonzeros >= SHARD_NONZEROS:
@@ -167,26 +165,6 @@ class Encoding:
         self.sums.append(self._own)
         self._own, self._held, self._rows, self._nonzeros = Sums.zeros(sae.d_in, sae.d_sae), [], 0, 0
         return shard + 1
-
-
-def in_order(call: Callable[[Block], Encoded], blocks: Iterator[Block], workers: int) -> Iterator[Encoded]:
-    """The results of a call on each block, in their order, computed by so many threads; a block more than those is read ahead.
-
-    Each works on a block of its own with one thread of torch: no step of the work is left to one processor, and the numbers
-    do not depend on how many there are.
-    """
-    waiting: deque[Future[Encoded]] = deque()
-    with ThreadPoolExecutor(workers, "superact-encode", lambda: torch.set_num_threads(1)) as pool:
-        for block in blocks:
-            waiting.append(pool.submit(call, block))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _workers(sae: Sae) -> int:
-    return torch.get_num_threads() if sae.W_enc.device.type == "cpu" else 1
 
 
 def _behind(blocks: Iterator[Block], start: int) -> Iterator[Block]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from superact.concepts.sae.blocks import in_order, workers_on
 from superact.concepts.sae.sparse import NonZeros, nonzeros
 from superact.errors import BadInput
 
@@ -113,20 +114,17 @@ class Sae:
         dense[torch.from_numpy(row), torch.from_numpy(feature).long()] = torch.from_numpy(activation).to(dense.device)
         return dense
 
-    @torch.no_grad()
     def encode_sparse(self, x: Tensor, top_k: int | None = None) -> NonZeros:
         """Non-zeros of `encode` for raw embeddings x [n, d_in]; with `top_k` the largest so many of every row.
 
         Returns NumPy arrays row int64 [m], feature int32 [m] and activation float32 [m], in (row, feature) order. Rows are
-        encoded `block_rows` at a time.
+        encoded `block_rows` at a time; on a CPU, each of torch's threads has blocks of its own.
         """
         most = min((limit for limit in (self.k, top_k) if limit is not None), default=None)
-        parts = []
-        for start in range(0, max(1, len(x)), self.block_rows):
-            row, feature, activation = nonzeros(self._activations(x[start : start + self.block_rows]), most)
-            parts.append((row + start, feature, activation))
-        if len(parts) == 1:
-            return parts[0]
+        starts = range(0, max(1, len(x)), self.block_rows)
+        if len(starts) == 1:
+            return self._found(x, 0, most)
+        parts = in_order(lambda start: self._found(x, start, most), starts, workers_on(self.W_enc.device))
         row, feature, activation = (np.concatenate(part) for part in zip(*parts, strict=True))
         return row, feature, activation
 
@@ -144,6 +142,12 @@ class Sae:
         features, weights = torch.from_numpy(feature).to(device), torch.from_numpy(activation).to(device)
         bags = torch.nn.functional.embedding_bag(features, self.W_dec, starts, mode="sum", per_sample_weights=weights)
         return self._restore(bags + self.b_dec, x)
+
+    @torch.no_grad()  # here: it holds for the thread that calls
+    def _found(self, x: Tensor, start: int, most: int | None) -> NonZeros:
+        """The non-zeros of the block of rows that begins at `start`."""
+        row, feature, activation = nonzeros(self._activations(x[start : start + self.block_rows]), most)
+        return row + start, feature, activation
 
     def _activations(self, x: Tensor) -> Tensor:
         """Activations [n, d_sae] of rows; for `topk` before the selection."""
