@@ -14,9 +14,7 @@ Several questions about one picture are one sequence: each sees the picture and 
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import time
 from collections.abc import Iterator
 from itertools import count, islice, takewhile
 from pathlib import Path
@@ -137,7 +135,9 @@ def packed(questions: list[list[int]], answers: list[list[int]], image: int, n_i
     Returns input_ids, positions and targets (-100 where nothing is to be said), each of shape (1, n), and a mask (1, 1, n, n)
     by which a token sees the shared beginning and what came before it in its own question.
     """
-    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*questions, strict=False)))
+    # The last token of a question stays its own: that is where its answer begins.
+    columns = zip(*(question[:-1] for question in questions), strict=False)
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
     place = questions[0].index(image)
     start = [*questions[0][:place], *[image] * n_image, *questions[0][place + 1 : shared]]
     ids, positions, group, targets = list(start), list(range(len(start))), [0] * len(start), [-100] * len(start)
@@ -184,29 +184,25 @@ def train(network: Any, processor: Any, lessons: Lessons, epochs: float) -> None
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1)
     rng, image = random.Random(0), core.config.image_token_id
     order = (sample for _ in count() for sample in rng.sample(list(features), len(features)))
-    begun = time.perf_counter()
     for step in range(steps):
         total = 0.0
         for sample in islice(order, ACCUMULATE):
-            loss = loss_of(network, features[sample], packed(*lessons.of(sample, rng), image, len(features[sample])))
-            (loss / ACCUMULATE).backward()
-            total += loss.item() / ACCUMULATE
+            lesson = packed(*lessons.of(sample, rng), image, len(features[sample]))
+            loss = loss_of(network, features[sample], lesson) / ACCUMULATE
+            loss.backward()
+            total += loss.item()
         nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         if step % 10 == 0 or step == steps - 1:
-            print(
-                json.dumps(
-                    {"step": step, "of": steps, "loss": round(total, 4), "s": round(time.perf_counter() - begun)}
-                )
-            )
+            print(f"step {step} of {steps}: loss {total:.3f}", flush=True)
 
 
 def loss_of(network: Any, features: torch.Tensor, lesson: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy of the answers' tokens, a scalar."""
     core = network.model
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16):  # half the time where a processor has it
         embedded = core.language_model.embed_tokens(lesson["input_ids"])
         shown = core.multi_modal_projector(features.float())
         place = lesson["input_ids"] == core.config.image_token_id
