@@ -569,6 +569,39 @@ def test_scale_multiplies_the_pixels(session: Session, tmp_path: Path) -> None:
     assert sizes[1] == tuple(3 * side for side in sizes[0])
 
 
+def test_a_frame_that_does_not_say_whose_it_is_still_says_what_is_measured(tmp_path: Path) -> None:
+    """Vega draws no subtitle where there is no title."""
+    row = {"overlap": 0.5, "auc": 0.9, "cohens_d": 1.0, "tail_mass": 0.1, "tail_coverage": 0.5, "tail_precision": 0.9}
+    frame = pl.DataFrame([{"layer": layer, "label": "x", **row} for layer in (1, 2)])
+    for data, first in (
+        (frame, "separation of"),
+        (frame.with_columns(dataset=pl.lit("d"), model=pl.lit("m")), "d | m"),
+    ):
+        page = save(figures.separation_by_layer(data), tmp_path / "x.svg").read_text(encoding="utf-8")
+        assert "separation of in- from out-of-concept" in page
+        assert save(figures.separation_by_layer(data), tmp_path / "x.html").read_text().count(f"<title>{first}") == 1
+
+
+@pytest.mark.parametrize("n_layers", [2, 12, 42])
+def test_points_and_cells_of_deep_models_stay_apart(n_layers: int) -> None:
+    frame = pl.DataFrame(
+        {
+            "concept_set": "avg",
+            "method": "avg",
+            "unit": "token",
+            "detector": "superactivator",
+            "layer": range(1, n_layers + 1),
+            "f1": 0.5,
+            "ci_low": 0.4,
+            "ci_high": 0.6,
+        }
+    )
+    lines, heat = figures.f1_by_layer(frame).to_dict(), figures.detection_heatmap(frame).to_dict()
+    (size,) = {own["mark"]["size"] for own in lines["layer"] if own["mark"]["type"] == "point"}
+    assert size**0.5 < lines["width"] / n_layers and lines["width"] <= 700
+    assert 26 * n_layers <= heat["width"] <= 1200
+
+
 def test_text_of_the_data_stays_text(tmp_path: Path) -> None:
     name = "</script><script>alert(1)</script>"
     frame = pl.DataFrame(

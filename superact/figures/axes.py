@@ -25,8 +25,20 @@ def layer_axis(layers: Iterable[int], about: About, title: bool = True) -> alt.X
     return alt.X(
         "layer:Q",
         scale=alt.Scale(domain=[known[0] - pad, known[-1] + pad], nice=False, zero=False),
-        axis=alt.Axis(values=known, labelExpr=labels, title=words if title else None, grid=False, labelOverlap=True),
+        axis=alt.Axis(
+            values=known,
+            labelExpr=labels,
+            title=words if title else None,
+            grid=False,
+            labelOverlap=True,
+            labelSeparation=4,
+        ),
     )
+
+
+def point_size(layers: Iterable[int], usual: int) -> float:
+    """Area of a point in pixels, so that the points of a line over as many layers as language models have stay apart."""
+    return min(usual, 15 * usual / len(set(layers)))
 
 
 def f1_axis(title: str | None = "Weighted test F1", channel: str = "Y", labels: bool = True) -> Any:

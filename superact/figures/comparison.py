@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("concept_set", "method", "unit", "detector", "layer", "f1")
 _INTERVAL = (*_COLUMNS[:4], "f1", "ci_low", "ci_high")
-_CELL = (58, 23)
+_CELL_HEIGHT = 23
 _WIDTH = 400
 _DARK = 0.45
 """Viridis is light enough for black text from here on: the contrast of black and of white are equal at about .42."""
@@ -71,8 +71,8 @@ def detection_heatmap(
     chart = alt.layer(*_heat(records, layers, order, about, (low, high)))
     return finish(
         chart.properties(
-            width=max(_CELL[0] * len(layers) if len(layers) <= 8 else 42 * len(layers), 120),
-            height=_CELL[1] * len(order),
+            width=max(_cell_width(layers) * len(layers), 120),
+            height=_CELL_HEIGHT * len(order),
         ),
         title=about.title,
         measured="weighted test F1 by layer, thresholds from cal; boxed: the best layer of a row",
@@ -143,6 +143,11 @@ def cells(data: pl.DataFrame, layers: list[int]) -> list[dict[str, Any]]:
     return records
 
 
+def _cell_width(layers: list[int]) -> int:
+    """Pixels; a language model has 30 layers and more, and the figure is to fit on a page."""
+    return 58 if len(layers) <= 8 else 42 if len(layers) <= 16 else 28
+
+
 def _heat(
     records: list[dict[str, Any]], layers: list[int], order: list[str], about: About, domain: tuple[float, float]
 ) -> list[alt.Chart]:
@@ -173,10 +178,11 @@ def _heat(
             values=[tenths / 10 for tenths in range(round(10 * domain[0]), round(10 * domain[1]) + 1)],
         ),
     )
+    smaller = 0 if _cell_width(layers) > 28 else 2
     rect = base.mark_rect(stroke="white", strokeWidth=1).encode(x=x, x2="x2:Q", y=y, color=colour)
     plain = (
         base.transform_filter("!datum.best")
-        .mark_text(fontSize=11)
+        .mark_text(fontSize=11 - smaller)
         .encode(x=middle, y=y, text="text:N", color=alt.Color("ink:N", scale=None))
     )
     chosen = base.transform_filter("datum.best")
@@ -185,7 +191,7 @@ def _heat(
         chosen.mark_rect(filled=False, stroke=stroke, strokeWidth=width).encode(x=x, x2="x2:Q", y=y)
         for stroke, width in (("black", 3.6), ("white", 1.2))
     ]
-    bold = chosen.mark_text(fontSize=12, fontWeight="bold").encode(
+    bold = chosen.mark_text(fontSize=12 - smaller, fontWeight="bold").encode(
         x=middle, y=y, text="text:N", color=alt.Color("ink:N", scale=None)
     )
     return [rect, plain, *frames, bold]

@@ -76,7 +76,7 @@ class Lines:
         """The colours of the series."""
         return self.alt.Scale(domain=list(self.series), range=[style.colour for style in self.series.values()])
 
-    def layers(self, base: alt.Chart, tooltip: Sequence[Any] = (), size: int = 42, **axes: Any) -> list[alt.Chart]:
+    def layers(self, base: alt.Chart, tooltip: Sequence[Any] = (), size: float = 42, **axes: Any) -> list[alt.Chart]:
         """The lines and their points, of a chart whose data have the series."""
         alt, names = self.alt, list(self.series)
         line = base.mark_line(strokeWidth=1.8).encode(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from superact.figures.axes import f1_axis, layer_axis
+from superact.figures.axes import f1_axis, layer_axis, point_size
 from superact.figures.extra import require
 from superact.figures.floors import label_floors, overall_floors
 from superact.figures.frames import Strings, check_grain, drawn, opened, some, weighted
@@ -245,13 +245,14 @@ def f1_by_layer(
         y2="ci_high:Q",
         fill=alt.Fill("series:N", scale=lines.scale(), title="Detector", legend=lines.legend),
     )
-    layers = [band, *lines.layers(base, ["series:N", "layer:Q", "f1:Q", "ci_low:Q", "ci_high:Q"], 55, x=x, y=y)]
+    tooltip, size = ["series:N", "layer:Q", "f1:Q", "ci_low:Q", "ci_high:Q"], point_size(data["layer"], 55)
+    layers = [band, *lines.layers(base, tooltip, size, x=x, y=y)]
     rules = [{"series": floor_word(name), "f1": f1} for name, f1 in found.select("name", "f1").iter_rows()]
     if rules:
         layers.insert(0, lines.rules(rules, y=y))
     name = data["concept_set"][0]
     return finish(
-        alt.layer(*layers).properties(width=430, height=300),
+        alt.layer(*layers).properties(width=min(max(430, 14 * data["layer"].n_unique()), 700), height=300),
         title=about.title,
         measured=f"weighted test F1 of {name} by layer, thresholds from cal; bands: 95 % bootstrap intervals",
         description=f"Weighted test F1 of the detectors of {name} against depth, {about.title}. {_ends(data)}",

@@ -95,7 +95,8 @@ def _said(figure: Any, what: str) -> str:
     """The description of a chart, or its title and subtitle; empty where it has none."""
     found = figure.to_dict().get(what, "")
     if isinstance(found, dict):
-        found = [found.get("text", ""), *found.get("subtitle", [])]
+        text = found.get("text", "")
+        found = [*([text] if isinstance(text, str) else text), *found.get("subtitle", [])]
     return ", ".join(filter(None, found)) if isinstance(found, list) else str(found)
 
 

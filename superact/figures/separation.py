@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from superact.figures.axes import layer_axis
+from superact.figures.axes import layer_axis, point_size
 from superact.figures.extra import require
 from superact.figures.frames import Numbers, Strings, drawn, some
 from superact.figures.theme import DETECTORS, INK, Style, finish, rows, scales
@@ -95,7 +95,10 @@ def _panel(long: pl.DataFrame, means: pl.DataFrame, measure: str, about: About) 
     else:
         thin = thin.encode(color=alt.value("#BDBDBD"), opacity=alt.value(0.6))
     mean = alt.Chart(rows(means.filter(pl.col("measure") == measure).to_dicts()))
-    thick = mean.mark_line(strokeWidth=3.2, color=INK, point={"color": INK, "size": 40}).encode(x=x, y=y)
+    size = point_size(long["layer"], 40)
+    thick = mean.mark_line(strokeWidth=min(3.2, size / 8), color=INK, point={"color": INK, "size": size}).encode(
+        x=x, y=y
+    )
     title = alt.TitleParams(text=MEASURES[measure], fontSize=12, fontWeight=500, offset=6)
     return alt.layer(thin, thick).properties(width=210, height=130, title=title)
 

@@ -148,7 +148,13 @@ def finish(chart: Any, *, title: str, measured: str | Sequence[str], description
     The description becomes the `aria-label` of the SVG.
     """
     alt = require("altair")
-    heading = alt.TitleParams(text=title, subtitle=[measured] if isinstance(measured, str) else list(measured))
+    lines = [measured] if isinstance(measured, str) else list(measured)
+    heading = alt.TitleParams(text=title, subtitle=lines)
+    if not title:  # a frame need not say whose it is, and Vega draws no subtitle without a title
+        own = CONFIG["title"]
+        heading = alt.TitleParams(
+            text=lines, fontSize=own["subtitleFontSize"], fontWeight="normal", color=own["subtitleColor"]
+        )
     done = chart.properties(title=heading, description=description)
     done.config = alt.Config.from_dict(CONFIG)
     return done
