@@ -34,7 +34,7 @@ from superact.prompts.templates import read_wording
 
 SEED = 20_000  # of the scenes; the demo's is 0
 IMAGE_TOKEN = "<image>"
-TOWER_LAYER = 9  # of 12: carries these concepts best (docs/results.md)
+TOWER_LAYER = 9  # of 12
 ASKED = 3  # "does it show ..." a picture and step; one "where" comes on top
 ACCUMULATE = 8  # pictures a step
 LEARNING_RATE = 1e-3
@@ -225,7 +225,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.exists():
         parser.error(f"{options.out} exists already")
-    scenes = options.out.with_name(options.out.name + "-scenes")
+    if not 1 <= options.blocks <= 30 or options.size < 14 or options.size % 14:
+        parser.error("--blocks is 1 to 30, --size a multiple of 14")
+    scenes = options.out.with_name(f"{options.out.name}-scenes-{options.scenes}")
     render_clevr(scenes / "CLEVR-Mini", options.scenes, seed=SEED)
     network, processor = assemble(options.blocks, options.size)
     train(network, processor, Lessons(scenes, processor), options.epochs)

@@ -579,6 +579,8 @@ def test_a_frame_that_does_not_say_whose_it_is_still_says_what_is_measured(tmp_p
     ):
         page = save(figures.separation_by_layer(data), tmp_path / "x.svg").read_text(encoding="utf-8")
         assert "separation of in- from out-of-concept" in page
+        named = re.search(r'aria-label="(Separation of [^"]*)"', page)
+        assert named and (", d | m. " in named[1]) == (first == "d | m") and ", ." not in named[1]
         assert save(figures.separation_by_layer(data), tmp_path / "x.html").read_text().count(f"<title>{first}") == 1
 
 
@@ -600,6 +602,26 @@ def test_points_and_cells_of_deep_models_stay_apart(n_layers: int) -> None:
     (size,) = {own["mark"]["size"] for own in lines["layer"] if own["mark"]["type"] == "point"}
     assert size**0.5 < lines["width"] / n_layers and lines["width"] <= 700
     assert 26 * n_layers <= heat["width"] <= 1200
+    written = next(own["encoding"]["x"]["axis"]["values"] for own in heat["layer"])
+    assert written[0] == 0.5 and len(written) == n_layers
+
+
+def test_a_heatmap_of_a_very_deep_model_fits_on_a_page_and_names_the_best_layer() -> None:
+    frame = pl.DataFrame({"concept_set": "avg", "method": "avg", "unit": "token", "layer": range(80), "blocks": 80})
+    frame = frame.with_columns(
+        detector=pl.lit("superactivator"), f1=pl.when(pl.col("layer") == 41).then(0.9).otherwise(0.5)
+    )
+    heat = figures.detection_heatmap(frame).to_dict()
+    assert heat["width"] <= 1260 and {own["mark"]["type"] for own in heat["layer"]} == {"rect"}
+    written = heat["layer"][0]["encoding"]["x"]["axis"]["values"]
+    assert 41.5 in written and min(np.diff(written)) * heat["width"] / 80 >= 38
+
+
+def test_points_of_layers_that_are_far_from_the_others_do_not_count_as_near() -> None:
+    from superact.figures.axes import places, point_size
+
+    assert places([3]) == 1 and places([3, 6, 9, 12]) == 4 and places([1, 2, 3, 40]) == 40
+    assert point_size([3, 6, 9, 12], 55) == 55 and point_size([1, 2, 3, 40], 55) < 20
 
 
 def test_text_of_the_data_stays_text(tmp_path: Path) -> None:

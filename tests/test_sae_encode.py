@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -356,6 +358,25 @@ def test_blocks_are_read_a_few_ahead_and_failures_come_through() -> None:
     with pytest.raises(Stop):
         next(results)
     assert len(read) < 20
+
+
+def test_threads_that_begin_later_have_as_many_of_torch_as_before() -> None:
+    def count() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        results = in_order(lambda number: (number, torch.get_num_threads()), range(4), 2)
+        assert list(results) == [(0, 1), (1, 1), (2, 1), (3, 1)]
+        assert count() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_worker_is_the_calling_thread() -> None:
+    assert {*in_order(lambda _: threading.get_ident(), range(3), 1)} == {threading.get_ident()}
 
 
 # Interruptions

@@ -253,7 +253,7 @@ def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
     import_folder(warehouse, folder)
     encode(warehouse, an_sae(4), **where)
     evaluate(warehouse)
-    swap_splits_by_another_model(warehouse, folder)
+    import_another_model(warehouse, folder, SWAPPED)
     command = "superact sae encode toys tiny SAE --layer 1 --concept-set sae.b --replace"
     with pytest.raises(StaleInput, match=rf"sae_stats .*\(splits\).*{command}"):
         evaluate(warehouse)
@@ -261,28 +261,63 @@ def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
     evaluate(warehouse)
 
 
-def swap_splits_by_another_model(warehouse: Warehouse, folder: Path) -> None:
-    """Import the folder as another model's, with train and test exchanged: it replaces the samples of both."""
+def import_another_model(warehouse: Warehouse, folder: Path, *changes: pl.Expr) -> None:
+    """Import the folder as another model's, with changed samples: they become those of both."""
     protocol = json.loads((folder / "protocol.json").read_text())
     (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "other"}))
-    samples = pl.read_csv(folder / "samples.csv")
-    samples.with_columns(pl.col("split").replace({"train": "test", "test": "train"})).write_csv(folder / "samples.csv")
+    pl.read_csv(folder / "samples.csv").with_columns(*changes).write_csv(folder / "samples.csv")
     import_folder(warehouse, folder, replace=True)
 
 
-@pytest.mark.parametrize("scored", [False, True], ids=["never evaluated", "evaluated before"])
+SWAPPED = pl.col("split").replace({"train": "test", "test": "train"})
+
+
+@pytest.mark.parametrize("evaluated", [False, True], ids=["never evaluated", "evaluated before"])
 def test_an_imported_model_is_not_judged_by_splits_that_another_brought(
-    tmp_path: Path, folder: Path, scored: bool
+    tmp_path: Path, folder: Path, evaluated: bool
 ) -> None:
     warehouse = Warehouse(tmp_path / "wh")
     import_folder(warehouse, folder)
     score(warehouse)
-    if scored:
+    if evaluated:
         evaluate(warehouse)
     before = {p for p in warehouse.state().partitions if dict(p.keys).get("model") == "tiny"}
-    swap_splits_by_another_model(warehouse, folder)
-    with pytest.raises(StaleInput, match=r"tokens .*model=tiny.*\(sources\).*superact import FOLDER --replace"):
-        evaluate(warehouse, model="tiny")
+    import_another_model(warehouse, folder, SWAPPED)
+    with pytest.raises(
+        StaleInput, match=r"layer_stats .*model=tiny.*the splits of toys.*superact import FOLDER --replace"
+    ):
+        evaluate(warehouse)
     assert {p for p in warehouse.state().partitions if dict(p.keys).get("model") == "tiny"} == before
     score(warehouse, model="other")
-    evaluate(warehouse, model="other")
+    evaluate(warehouse, model="other")  # the remedy's second way, and its first:
+    protocol = json.loads((folder / "protocol.json").read_text())
+    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "tiny"}))
+    import_folder(warehouse, folder, replace=True)
+    score(warehouse)
+    evaluate(warehouse)
+    assert stale(warehouse.state()) == []
+
+
+def test_another_model_may_bring_the_same_splits_with_other_paths(tmp_path: Path, folder: Path) -> None:
+    warehouse = Warehouse(tmp_path / "wh")
+    import_folder(warehouse, folder)
+    score(warehouse)
+    import_another_model(warehouse, folder, pl.format("elsewhere/{}", "sample").alias("path"))
+    score(warehouse)
+    evaluate(warehouse)
+
+
+def test_an_imported_and_an_extracted_model_of_the_same_samples_are_both_evaluated(tmp_path: Path) -> None:
+    data, model = text_dataset(tmp_path / "Toys"), save_model(tmp_path / "bert", "BertModel")
+    opened = open_dataset(str(data), tmp_path)
+    warehouse, folder = Warehouse(tmp_path / "wh"), write_folder(tmp_path / "folder", samples=opened.samples.height)
+    samples = pl.read_csv(folder / "samples.csv").with_columns(opened.samples["split"])
+    samples.write_csv(folder / "samples.csv")
+    import_folder(warehouse, folder)
+    score(warehouse)
+    ingest(warehouse, Job(opened, load_model(model, device="cpu"), [1], ("token",)), Recipe(("avg",)), replace=True)
+    evaluate(warehouse)
+    assert {row[0] for row in superact.open(warehouse.root).sql("SELECT DISTINCT model FROM summary").rows()} == {
+        "tiny",
+        "bert",
+    }

@@ -102,7 +102,7 @@ def test_it_is_saved_as_a_model_that_superact_asks(
     script.main()
     assert "step 0 of 1: loss" in capsys.readouterr().out
     backend = TransformersBackend(load_chat(str(out), modality="image", device="cpu"), max_tokens=3)
-    pictures = dict(script.Lessons(tmp_path / "vlm-scenes", backend._chat.processor))
+    pictures = dict(script.Lessons(tmp_path / "vlm-scenes-8", backend._chat.processor))
     asked = [Request("Is it red?", Picture(pictures[number]), "") for number in range(2)]
     replies = backend.answer(asked)
     assert len(replies) == 2 and all(reply.finish == CUT or reply.text for reply in replies)

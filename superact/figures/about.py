@@ -24,6 +24,11 @@ class About:
         """Dataset | model, by their display names."""
         return " | ".join(name for name in (self.dataset, self.model) if name)
 
+    @property
+    def named(self) -> str:
+        """The title behind a comma, to go on a sentence with; nothing for a frame that does not say whose it is."""
+        return f", {self.title}" if self.title else ""
+
     def percent(self, layer: int) -> int | None:
         """How far through the model a layer is, in percent."""
         return None if not self.blocks else round(100 * layer / self.blocks)

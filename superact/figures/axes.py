@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from superact.figures.extra import require
@@ -36,9 +37,16 @@ def layer_axis(layers: Iterable[int], about: About, title: bool = True) -> alt.X
     )
 
 
+def places(layers: Iterable[int]) -> float:
+    """How many points as near to each other as the two nearest layers the axis has room for."""
+    known = sorted(set(layers))
+    gaps = [after - before for before, after in pairwise(known)]
+    return (known[-1] - known[0]) / min(gaps) + 1 if gaps else 1
+
+
 def point_size(layers: Iterable[int], usual: int) -> float:
-    """Area of a point in pixels, so that the points of a line over as many layers as language models have stay apart."""
-    return min(usual, 15 * usual / len(set(layers)))
+    """Area of a point in square pixels, so that the points of a line over as many layers as language models have stay apart."""
+    return min(usual, usual * (15 / places(layers)) ** 1.2)
 
 
 def f1_axis(title: str | None = "Weighted test F1", channel: str = "Y", labels: bool = True) -> Any:

@@ -176,5 +176,5 @@ def _finished(chart: Any, data: pl.DataFrame, about: About, by: str, measured: s
         chart,
         title=about.title,
         measured=f"{measured} ({of})",
-        description=f"Number of {measured}, {about.title}, {of}. Most frequent for " + "; ".join(words) + ".",
+        description=f"Number of {measured}{about.named}, {of}. Most frequent for " + "; ".join(words) + ".",
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("concept_set", "method", "unit", "detector", "layer", "f1")
 _INTERVAL = (*_COLUMNS[:4], "f1", "ci_low", "ci_high")
 _CELL_HEIGHT = 23
+_NARROW = 28  # pixels: the narrowest cell with a number in it
 _WIDTH = 400
 _DARK = 0.45
 """Viridis is light enough for black text from here on: the contrast of black and of white are equal at about .42."""
@@ -39,9 +40,10 @@ def detection_heatmap(
 ) -> alt.TopLevelMixin:
     """Weighted test F1 of every detector of every concept set (rows) at every layer (columns), the best layer of a row boxed.
 
-    The box marks the largest number of its row, the first where several are equal, and gives three decimals; a row with one
-    layer has none. Prompted models of the dataset have one cell over all layers. Viridis, from the smallest to the largest F1
-    drawn. The published figure is `plot_average_detection_scores_heatmap`.
+    The box marks the largest number of its row, the first where several are equal, and gives three decimals (two beyond 16
+    layers; beyond 45 no number is written); a row with one layer has none. Prompted models of the dataset have one cell over
+    all layers. Viridis, from the smallest to the largest F1 drawn. The published figure is
+    `plot_average_detection_scores_heatmap`.
 
     A frame needs concept_set, method, unit, detector, layer and f1, as table summary has them where layer_choice is fixed; no
     prompted model is drawn from it. Errors: BadInput for a frame with several rows a detector and layer.
@@ -65,7 +67,7 @@ def detection_heatmap(
     for record in records:
         record |= {
             "middle": (record["x"] + record["x2"]) / 2,
-            "text": _short(record["f1"], 3 if record["best"] else 2),
+            "text": _short(record["f1"], 3 if record["best"] and _cell_width(layers) > _NARROW else 2),
             "ink": "black" if (record["f1"] - low) / (high - low) > _DARK else "white",
         }
     chart = alt.layer(*_heat(records, layers, order, about, (low, high)))
@@ -76,7 +78,7 @@ def detection_heatmap(
         ),
         title=about.title,
         measured="weighted test F1 by layer, thresholds from cal; boxed: the best layer of a row",
-        description=f"Weighted test F1 of every detector by layer, {about.title}. {_best(records, layers)}",
+        description=f"Weighted test F1 of every detector by layer{about.named}. {_best(records, layers)}",
     )
 
 
@@ -145,7 +147,18 @@ def cells(data: pl.DataFrame, layers: list[int]) -> list[dict[str, Any]]:
 
 def _cell_width(layers: list[int]) -> int:
     """Pixels; a language model has 30 layers and more, and the figure is to fit on a page."""
-    return 58 if len(layers) <= 8 else 42 if len(layers) <= 16 else 28
+    return 58 if len(layers) <= 8 else 42 if len(layers) <= 16 else min(_NARROW, max(1260 // len(layers), 6))
+
+
+def _labelled(records: list[dict[str, Any]], layers: list[int], about: About) -> list[int]:
+    """The columns that have their layer below them: those of the best layers, and of the others as many as have room."""
+    apart = math.ceil((38 if about.blocks else 22) / _cell_width(layers))
+    best = sorted({record["x"] for record in records if record["best"]})
+    found: list[int] = []
+    for column in [*best, *range(0, len(layers), apart)]:
+        if all(abs(column - other) >= apart for other in found):
+            found.append(column)
+    return sorted(found)
 
 
 def _heat(
@@ -156,7 +169,8 @@ def _heat(
     labels = "[" + ", ".join(f"[{', '.join(repr(part) for part in name.split(' | '))}]" for name in names) + "]"
     axis = alt.Axis(
         title="Layer (and % through the model)" if about.blocks else "Layer",
-        values=[number + 0.5 for number in range(len(layers))],
+        values=[column + 0.5 for column in _labelled(records, layers, about)],
+        labelOverlap=False,
         labelExpr=f"{labels}[floor(datum.value)]",
         grid=False,
         ticks=False,
@@ -178,7 +192,7 @@ def _heat(
             values=[tenths / 10 for tenths in range(round(10 * domain[0]), round(10 * domain[1]) + 1)],
         ),
     )
-    smaller = 0 if _cell_width(layers) > 28 else 2
+    smaller = 0 if _cell_width(layers) > _NARROW else 2
     rect = base.mark_rect(stroke="white", strokeWidth=1).encode(x=x, x2="x2:Q", y=y, color=colour)
     plain = (
         base.transform_filter("!datum.best")
@@ -194,7 +208,7 @@ def _heat(
     bold = chosen.mark_text(fontSize=12 - smaller, fontWeight="bold").encode(
         x=middle, y=y, text="text:N", color=alt.Color("ink:N", scale=None)
     )
-    return [rect, plain, *frames, bold]
+    return [rect, plain, *frames, bold] if _cell_width(layers) >= _NARROW else [rect, *frames]
 
 
 def _best(records: list[dict[str, Any]], layers: list[int]) -> str:
@@ -239,7 +253,7 @@ def f1_bars(
         alt.concat(*panels, columns=1, spacing=8),
         title=about.title,
         measured=[f"weighted test F1, thresholds from cal, {where}", "whiskers: 95 % bootstrap intervals"],
-        description=f"Weighted test F1 by concept set and detector, {about.title}: "
+        description=f"Weighted test F1 by concept set and detector{about.named}: "
         + "; ".join(f"{one['concept_set']} {one['detector']} {one['f1']:.2f}" for one in records)
         + "".join(f"; {rule['series']} {rule['f1']:.2f}" for rule in rules)
         + ".",

@@ -69,7 +69,7 @@ def precision_recall(
             f"precision against recall on test, {detector}, {where}",
             "points: the threshold chosen on cal; grey: equal F1",
         ],
-        description=f"Precision against recall, {about.title}. "
+        description=f"Precision against recall{about.named}. "
         f"Precision and recall at the selected delta: {'; '.join(points)}.",
     )
 
@@ -207,8 +207,8 @@ def superactivator_coverage(
             f"superactivators of {name} among the in-concept tokens of a test sample, {where}",
             "light: a label; dark: mean over labels",
         ],
-        description="Cumulative distribution of the share of in-concept tokens that are superactivators, "
-        f"{about.title}, {name}, {len(labels)} labels: in {100 * half:.0f} % of samples at most half of them are.",
+        description="Cumulative distribution of the share of in-concept tokens that are superactivators"
+        f"{about.named}, {name}, {len(labels)} labels: in {100 * half:.0f} % of samples at most half of them are.",
     )
 
 

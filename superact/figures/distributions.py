@@ -90,7 +90,7 @@ def _grid(data: pl.DataFrame, about: About, labels: list[str], layers: list[int]
         grid,
         title=about.title,
         measured=f"densities of test scores{f' of {concept_set}' if concept_set else ''}, thresholds (dashed) from cal",
-        description=f"Densities of the test scores of tokens in and out of concept, {about.title}, {concept_set}: "
+        description=f"Densities of the test scores of tokens in and out of concept{about.named}, {concept_set}: "
         f"labels {', '.join(labels)} by layers {', '.join(map(str, layers))}. {_reached(data, labels)}",
     )
 

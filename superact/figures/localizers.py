@@ -65,7 +65,7 @@ def localization_table(
         alt.layer(*layers).properties(width=width, height=height, view=alt.ViewConfig(stroke=None)),
         title=about.title,
         measured=_measured(about, layer) + "; bold: best of a column",
-        description=f"Token F1 and IoU of every localizer, {about.title}: "
+        description=f"Token F1 and IoU of every localizer{about.named}: "
         + "; ".join(
             f"{one['concept_set']} {one['localizer']} {MEASURES[one['measure']]} {one['value']:.3f}" for one in records
         )
@@ -232,7 +232,7 @@ def localization_bars(
         alt.concat(*panels, columns=2, spacing={"row": 8, "column": 50}),
         title=about.title,
         measured=_measured(about, layer) + "; grey: floors",
-        description=f"Token F1 and IoU of every localizer as bars, {about.title}; the numbers are those of localization_table.",
+        description=f"Token F1 and IoU of every localizer as bars{about.named}; the numbers are those of localization_table.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from superact.figures.axes import f1_axis, layer_axis, point_size
+from superact.figures.axes import f1_axis, layer_axis, places, point_size
 from superact.figures.extra import require
 from superact.figures.floors import label_floors, overall_floors
 from superact.figures.frames import Strings, check_grain, drawn, opened, some, weighted
@@ -53,7 +53,7 @@ def f1_by_delta(
         chart,
         title=about.title,
         measured=[f"weighted test F1 by delta, thresholds from cal, {about.where(layer)}"],
-        description=f"Weighted test F1 against delta, {about.title}. {_peaks(means)}",
+        description=f"Weighted test F1 against delta{about.named}. {_peaks(means)}",
     )
 
 
@@ -93,7 +93,7 @@ def f1_by_delta_per_label(
         alt.concat(*panels, columns=3, spacing={"row": 16, "column": 20}),
         title=about.title,
         measured=f"test F1 by delta for each label, thresholds from cal, {about.where(layer)}",
-        description=f"Test F1 against delta, a panel a label, {about.title}: {', '.join(data['label'].unique().sort())}.",
+        description=f"Test F1 against delta, a panel a label{about.named}: {', '.join(data['label'].unique().sort())}.",
     )
 
 
@@ -252,10 +252,10 @@ def f1_by_layer(
         layers.insert(0, lines.rules(rules, y=y))
     name = data["concept_set"][0]
     return finish(
-        alt.layer(*layers).properties(width=min(max(430, 14 * data["layer"].n_unique()), 700), height=300),
+        alt.layer(*layers).properties(width=min(max(430, 14 * places(data["layer"])), 700), height=300),
         title=about.title,
         measured=f"weighted test F1 of {name} by layer, thresholds from cal; bands: 95 % bootstrap intervals",
-        description=f"Weighted test F1 of the detectors of {name} against depth, {about.title}. {_ends(data)}",
+        description=f"Weighted test F1 of the detectors of {name} against depth{about.named}. {_ends(data)}",
     )
 
 

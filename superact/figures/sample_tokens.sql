@@ -4,9 +4,9 @@
 -- reads: tokens, token_labels, activations, sae_activations
 -- parameters: $dataset, $model, $layer, $concept_set; $concept, the one selected for $label (of a sparse autoencoder: the feature,
 --   as text); $measure; $threshold (DOUBLE or NULL); $samples, a list; $first and $last, its least and greatest
--- A concept set has its scores in one of the two tables; the other has no file of it. activations is clustered by concept, and
--- the equality with $concept keeps all other row groups unread; for sae_activations and tokens the range of samples does.
--- What a sparse autoencoder stores nothing of is 0.
+-- A concept set has its scores in one of the two tables; the other has no file of it. Both are clustered by concept: the
+-- equality with $concept keeps all other row groups unread; for tokens the range of samples does. What a sparse autoencoder
+-- stores nothing of is 0.
 WITH scored AS (
     SELECT sample, token, score_of($measure, cosine, signed_distance) AS score
     FROM activations
@@ -27,7 +27,7 @@ WITH scored AS (
         AND layer = $layer
         AND concept_set = $concept_set
         AND unit = 'token'
-        AND feature = try_cast($concept AS INTEGER)
+        AND feature = CASE WHEN $measure = 'activation' THEN $concept::INTEGER END
         AND sample BETWEEN $first AND $last
 )
 SELECT

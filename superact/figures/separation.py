@@ -70,7 +70,7 @@ def separation_by_layer(
         title=about.title,
         measured=f"separation of in- from out-of-concept test tokens{f', {concept_set}' if concept_set else ''}; "
         "thin: a label, thick: mean over labels",
-        description=f"Separation of in-concept from out-of-concept test tokens by layer, {about.title}. {_ends(means)}",
+        description=f"Separation of in-concept from out-of-concept test tokens by layer{about.named}. {_ends(means)}",
     )
 
 

@@ -23,7 +23,7 @@ WITH scored AS (
         AND layer = $layer
         AND concept_set = $concept_set
         AND unit = 'token'
-        AND feature = try_cast($concept AS INTEGER)
+        AND feature = CASE WHEN $measure = 'activation' THEN $concept::INTEGER END
 ),
 ranked AS (
     SELECT a.sample, a.token, a.score

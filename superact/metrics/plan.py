@@ -27,7 +27,7 @@ from superact.metrics.layer import (
 )
 from superact.query.names import check_known, unknown
 from superact.store import Published, Run
-from superact.store.identity import differences
+from superact.store.identity import differences, digest
 from superact.store.layout import Partition
 
 Paths = Callable[[Published], list[Path]]
@@ -253,10 +253,6 @@ def _check_inputs(run: Run, layer: Layer, paths: Paths) -> None:
     """
     keys, sources = layer.keys, layer.sources
     where = " ".join(f"--{name} {value}" for name, value in keys.items() if name in ("dataset", "model"))
-    # Samples are shared by the models of a dataset: another model's import may have replaced them, with other splits.
-    tokens = run.state.get("tokens", dataset=keys["dataset"], model=keys["model"])
-    if tokens is not None and layer.source != "sae_activations":  # that looks at the splits themselves
-        _refuse(tokens, differing(tokens.identity, {"samples": sources["samples"]}), keys)
     stats = sources.get("layer_stats")
     if layer.source == "activations":
         activations = sources["activations"]
@@ -269,15 +265,30 @@ def _check_inputs(run: Run, layer: Layer, paths: Paths) -> None:
         if activations.identity["input:layer_stats"] != stats.hash:
             raise StaleInput(partition=str(activations.partition), differences="layer_stats", command=again)
     if stats is not None:
-        _refuse(stats, differing(stats.identity, sources), keys)
+        changed = differing(stats.identity, sources)
+        if changed:
+            command = f"superact ingest {where} --layers {keys['layer']} --replace"
+            raise StaleInput(partition=str(stats.partition), differences=", ".join(changed), command=command)
+        if layer.source != "sae_activations":  # that looks at the splits by itself
+            _check_imported_splits(stats, sources["samples"], paths)
     if layer.source == "sae_activations":
         check_encoded(run, layer, paths)
 
 
-def _refuse(found: Published, changed: list[str], keys: Keys) -> None:
-    """Raise StaleInput if anything changed, with the command that extracts or imports again."""
-    if changed:
-        again = f"ingest --dataset {keys['dataset']} --model {keys['model']} --layers {keys['layer']} --replace"
-        if found.identity.get("step") == "import":
-            again = "import FOLDER --replace"
-        raise StaleInput(partition=str(found.partition), differences=", ".join(changed), command=f"superact {again}")
+def _check_imported_splits(stats: Published, samples: Published, paths: Paths) -> None:
+    """Raise StaleInput where an imported layer was normalised and learned on other splits than those published now.
+
+    Samples are shared by the models of a dataset, and another model's import replaces them for all. Those that were extracted
+    say which splits they have.
+    """
+    if "splits" in samples.identity or "splits" not in stats.identity:
+        return
+    rows = pq.read_table(paths(samples), columns=["sample", "split"]).sort_by("sample")
+    if digest("\n".join(rows["split"].to_pylist())) != stats.identity["splits"]:
+        keys = dict(stats.partition.keys)
+        raise StaleInput(
+            partition=str(stats.partition),
+            differences=f"the splits of {keys['dataset']}, which another model's import replaced",
+            command="superact import FOLDER --replace`, with these splits in its samples, or go on without it: "
+            "`superact eval --model NAME",
+        )
