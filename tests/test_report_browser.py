@@ -14,6 +14,7 @@ from browser_scripts import CONTRAST, FOCUSABLE, HAS_FOCUS, PIXELS, SHOWS_FOCUS
 from browser_worlds import HOSTILE, MARKUP, OUTCOMES, SHOWN, TITLE, Reports, address, cases, counted, make_reports
 from report_worlds import LABELS, TEXT_AT
 
+from superact.cli.options import spans
 from superact.figures.samples import token_scores
 from superact.query.session import quoted
 
@@ -70,6 +71,12 @@ def _quiet(tab: Tab) -> Iterator[Tab]:
     tab.complaints.clear()
     yield tab
     assert tab.complaints == []
+
+
+def test_many_layers_are_written_as_the_command_line_writes_them(tab: Tab, reports: Reports) -> None:
+    tab.open(reports.whole)
+    for layers in ([], [3], [3, 6, 9, 12], [2, 1, 0], [0, 1, 2, 3], [11, 1, 2, 3, 4, 6, 8, 9, 10], list(range(43))):
+        assert tab.page.evaluate("(layers) => superact.spans(layers)", layers) == spans(layers, ", ")
 
 
 def test_without_a_browser_tests_are_skipped_and_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:

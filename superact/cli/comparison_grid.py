@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from superact.cli.cells import ABSENT, shown
+from superact.cli.options import spans
 
 if TYPE_CHECKING:
     from superact.metrics.compare import Comparison
@@ -192,7 +193,7 @@ def _subtitle(comparison: Comparison) -> str:
     if comparison.model is None:
         return f"Weighted test F1 [95 % interval]; {counts}"
     if comparison.layer is None:
-        where = f"each label at its best layer on cal (of {', '.join(map(str, comparison.layers))})"
+        where = f"each label at its best layer on cal (of {spans(comparison.layers, ', ')})"
     else:
         share = f" ({comparison.layer / comparison.blocks:.0%})" if comparison.blocks else ""
         where = f"layer {comparison.layer}{share}"
@@ -211,7 +212,7 @@ def _notes(comparison: Comparison, rows: list[Row]) -> list[str]:
     if any(row["null_f1"] is not None for row in rows):
         notes.append("shuffled: mean F1 of the same search where labels are shuffled among samples.")
     if len(set(comparison.sets.values())) > 1 and comparison.layer is None:
-        listed = "; ".join(f"{name}: {', '.join(map(str, layers))}" for name, layers in comparison.sets.items())
+        listed = "; ".join(f"{name}: {spans(layers, ', ')}" for name, layers in comparison.sets.items())
         notes.append(f"Layers to choose from: {listed}.")
     fewer = [
         f"{_named(comparison, row)} {HEADINGS.get(row['detector'], row['detector'])} {row['n_labels']}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from superact.cli.options import WAREHOUSE, Quiet, Replace, WarehousePath
+from superact.cli.options import WAREHOUSE, Quiet, Replace, WarehousePath, spans
 from superact.cli.progress import note
 
 
@@ -27,7 +27,7 @@ def run(
     done = import_folder(Warehouse(warehouse), folder, replace=replace)
     for line in done["notes"]:
         note(f"note: {line}", quiet)
-    what = f"dataset {done['dataset']}, model {done['model']}, layers {', '.join(map(str, done['layers']))}"
+    what = f"dataset {done['dataset']}, model {done['model']}, layers {spans(done['layers'], ', ')}"
     if done["published"]:
         note(f"imported {done['rows']:,} rows: {what}", quiet)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from superact.cli.options import WAREHOUSE, Out, OutputFormat, Quiet, WarehousePath
+from superact.cli.options import WAREHOUSE, Out, OutputFormat, Quiet, WarehousePath, spans
 from superact.cli.progress import note
 
 _COLUMNS = {
@@ -58,7 +58,7 @@ def run(
     records = [
         {
             **entry.__dict__,
-            "layers": ",".join(map(str, entry.layers)) or None,
+            "layers": spans(entry.layers) or None,
             "stale": old[entry.table, str(entry.dataset), str(entry.model)],
         }
         for entry in found

@@ -48,6 +48,7 @@ from superact.cli.options import (
     WarehousePath,
     names,
     numbers,
+    spans,
 )
 from superact.cli.progress import note, progress_line
 from superact.cli.reading import EvaluatedLabels, ImageRoot, TextRoot, note_decisions
@@ -186,7 +187,7 @@ def run(
         if dry_run:
             _print_estimate(job, recipe, embeddings, keep, format, out, quiet)
             return
-        note(f"{job.dataset.name} with {job.model.name}, layers {', '.join(map(str, job.layers))}", quiet)
+        note(f"{job.dataset.name} with {job.model.name}, layers {spans(job.layers, ', ')}", quiet)
         note(f"--embeddings {embeddings}: {_price(job, embeddings)}", quiet)
         store = Warehouse(warehouse)
         with progress_line(quiet) as report:

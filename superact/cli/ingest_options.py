@@ -14,7 +14,8 @@ ModelRef = Annotated[
     typer.Option("--model", metavar="REF", help="A local model's name, a transformers folder, or a hub id."),
 ]
 LayersOrAll = Annotated[
-    str | None, typer.Option("--layers", metavar="all|NUMBERS", help="Layers, such as all or 1,6,12. Default: all.")
+    str | None,
+    typer.Option("--layers", metavar="all|NUMBERS", help="Layers, such as all, 1,6,12 or 0-12. Default: all."),
 ]
 Percents = Annotated[
     str | None, typer.Option("--percent", metavar="NUMBERS", help="Layers by percent through the model: 25,50,100.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from superact.errors import BadInput
+
+_SPAN = re.compile(r"\s*(\d+)(?:-(\d+))?\s*", re.ASCII)
+_LONGEST_SPAN = 10_000
+_FEWEST_IN_SPAN = 4
 
 
 class Format(StrEnum):
@@ -23,11 +29,29 @@ class Format(StrEnum):
 
 
 def numbers(text: str) -> list[int]:
-    """Layers as they are typed: 1,6,12."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,6,12.") from None
+    """Layers as they are typed: 1,6,12 or 0-12."""
+    found: list[int] = []
+    for part in text.split(","):
+        span = _SPAN.fullmatch(part)
+        if span is None:
+            raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,6,12 or 0-12.")
+        first, last = int(span[1]), int(span[2] or span[1])
+        if not 0 <= last - first < _LONGEST_SPAN:
+            raise typer.BadParameter(f"{part.strip()} is no span of layers: from the first to the last, such as 0-12.")
+        found += range(first, last + 1)
+    return found
+
+
+def spans(layers: Sequence[int], between: str = ",") -> str:
+    """Layers in the form that `numbers` reads, ascending; four in a row and more as a span: 0-12."""
+    parts: list[str] = []
+    ordered = sorted(layers)
+    while ordered:
+        n = next((i for i in range(1, len(ordered)) if ordered[i] != ordered[0] + i), len(ordered))
+        n = n if n >= _FEWEST_IN_SPAN else 1
+        parts.append(f"{ordered[0]}-{ordered[n - 1]}" if n > 1 else str(ordered[0]))
+        ordered = ordered[n:]
+    return between.join(parts)
 
 
 def names(text: str) -> list[str]:
@@ -93,7 +117,8 @@ Replace = Annotated[
 Dataset = Annotated[str | None, typer.Option("--dataset", metavar="SLUG", callback=_slug, help="This dataset only.")]
 Model = Annotated[str | None, typer.Option("--model", metavar="SLUG", callback=_slug, help="This model only.")]
 Layers = Annotated[
-    str | None, typer.Option("--layers", "--layer", metavar="NUMBERS", help="These layers only, such as 1,6,12.")
+    str | None,
+    typer.Option("--layers", "--layer", metavar="NUMBERS", help="These layers only, such as 1,6,12 or 0-12."),
 ]
 Clusters = Annotated[
     int,

@@ -41,7 +41,8 @@ def run(
     dataset: Dataset = None,
     model: Model = None,
     layer: Annotated[
-        str | None, typer.Option("--layer", "--layers", metavar="NUMBERS", help="This layer, or these, such as 1,6,12.")
+        str | None,
+        typer.Option("--layer", "--layers", metavar="NUMBERS", help="This layer, or these, such as 1,6,12 or 0-12."),
     ] = None,
     concept_set: Annotated[
         str | None,

@@ -2,7 +2,7 @@
 "use strict";
 (function () {
   const superact = (window.superact = window.superact || {});
-  const { el, fixed, plural, count } = superact;
+  const { el, fixed, plural, count, spans } = superact;
   const ORDER = ["superactivator", "max_token", "mean_token", "last_token", "random_token", "cls"];
   const FLOORS = { always: "always positive", coin: "coin" };
 
@@ -96,7 +96,7 @@
 
   function about(one) {
     const where = one.layer === null ? "each label at its best layer on cal" : `all labels at layer ${one.layer}`;
-    const sets = one.sets.map(([name, layers]) => `${name}: ${layers.join(", ")}`).join("; ");
+    const sets = one.sets.map(([name, layers]) => `${name}: ${spans(layers)}`).join("; ");
     return (
       `${plural(one.labels, "label")}, ${plural(one.positives, "test positive")}; ${where}.` +
       (one.layer === null && sets ? ` Layers to choose from: ${sets}.` : "") +

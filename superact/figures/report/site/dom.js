@@ -43,5 +43,18 @@
 
   const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many || one + "s"}`;
 
-  Object.assign(superact, { el, count, fixed, score, bytes, seconds, plural });
+  // Layers as the command line has them: four in a row and more as a span, 0-12.
+  function spans(layers) {
+    const ordered = [...layers].sort((a, b) => a - b);
+    const parts = [];
+    while (ordered.length) {
+      let n = 1;
+      while (ordered[n] === ordered[0] + n) n += 1;
+      const own = ordered.splice(0, n < 4 ? 1 : n);
+      parts.push(own.length > 1 ? `${own[0]}-${own[own.length - 1]}` : String(own[0]));
+    }
+    return parts.join(", ");
+  }
+
+  Object.assign(superact, { el, count, fixed, score, bytes, seconds, plural, spans });
 })();

@@ -2,7 +2,7 @@
 "use strict";
 (function () {
   const superact = (window.superact = window.superact || {});
-  const { el, count, bytes, seconds, plural } = superact;
+  const { el, count, bytes, seconds, plural, spans } = superact;
   const MOST = 2000;
 
   const section = (id, title, ...children) =>
@@ -97,7 +97,7 @@
       columns: [
         { title: "Table", cell: (row) => row.table },
         ...(parts ? keys : []),
-        { title: "Layers", cell: (row) => row.layers.join(", ") || "–" },
+        { title: "Layers", cell: (row) => spans(row.layers) || "–" },
         { title: "Files", number: true, value: (row) => row.files, cell: (row) => count(row.files) },
         { title: "Rows", number: true, value: (row) => row.rows, cell: (row) => count(row.rows) },
         { title: "Bytes", number: true, value: (row) => row.bytes, cell: (row) => bytes(row.bytes) },
