@@ -35,9 +35,9 @@ from superact.prompts.templates import read_wording
 SEED = 20_000  # of the scenes; the demo's is 0
 IMAGE_TOKEN = "<image>"
 TOWER_LAYER = 9  # of 12
-ASKED = 3  # "does it show ..." a picture and step; one "where" comes on top
+ASKED = 1  # "does it show ..." a picture and step; one "where" comes on top
 ACCUMULATE = 8  # pictures a step
-LEARNING_RATE = 1e-3
+LEARNING_RATES = {"multi_modal_projector": 2e-3, "language_model": 3e-4}
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
     "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'text' %}"
@@ -107,8 +107,10 @@ class Lessons:
         held = self._held[sample]
         others = [label for label in self._labels if label not in held]
         chosen = [rng.choice(held if rng.random() < 0.5 else others) for _ in range(ASKED)]
+        # What it sees first, then the answer, which is then a matter of reading.
+        seen = f"It shows {' and '.join(sorted(held))}."
         found = [
-            self._tokens(self._asker.request("detect", Question(sample, label)), f"FINAL ANSWER: {word}")
+            self._tokens(self._asker.request("detect", Question(sample, label)), f"{seen}\nFINAL ANSWER: {word}")
             for label in chosen
             for word in ["Yes" if label in held else "No"]
         ]
@@ -178,10 +180,18 @@ def train(network: Any, processor: Any, lessons: Lessons, epochs: float) -> None
         core.multi_modal_projector.linear_1.weight, std=1 / (mean * core.config.vision_config.hidden_size**0.5)
     )
     nn.init.normal_(core.multi_modal_projector.linear_2.weight, std=scale / core.config.text_config.hidden_size**0.5)
-    learned = [weight for weight in network.parameters() if weight.requires_grad]
+    groups = [
+        {
+            "params": [weight for name, weight in core.named_parameters() if part in name and weight.requires_grad],
+            "lr": rate,
+        }
+        for part, rate in LEARNING_RATES.items()
+    ]
+    learned = [weight for group in groups for weight in group["params"]]
     steps = max(1, int(len(features) * epochs) // ACCUMULATE)
-    optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1)
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.95))
+    peaks = list(LEARNING_RATES.values())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps + 1, pct_start=0.1)
     rng, image = random.Random(0), core.config.image_token_id
     order = (sample for _ in count() for sample in rng.sample(list(features), len(features)))
     for step in range(steps):

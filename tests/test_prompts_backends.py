@@ -421,6 +421,22 @@ def test_llama_vision_looks_at_the_picture(tmp_path: Path) -> None:
     assert len(set(together)) > 1
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_the_date_goes_to_templates_that_show_one_and_never_to_the_processor(
+    dated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, complaints = save_chat_mllama(tmp_path / "Tiny-Vision"), []
+    template = folder / "chat_template.jinja"
+    if dated:
+        template.write_text("{{ date_string }} " + template.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr("transformers.processing_utils.logger.warning", lambda text, *_: complaints.append(text))
+    chat = load_chat(folder, modality="image", device="cpu")
+    assert chat.template_options == ({"date_string": "26 Jul 2024"} if dated else {})
+    way = TransformersBackend(chat, max_tokens=2)
+    lengths = [way._inputs([Request("the dog", picture, "x")])["input_ids"].shape[1] for picture in pictures((60, 40))]
+    assert complaints == [] and (lengths[0] > 6) == dated
+
+
 def test_llama_vision_is_asked_about_texts(tmp_path: Path) -> None:
     chat = load_chat(save_chat_mllama(tmp_path / "Tiny-Vision"), modality="text", device="cpu")
     way = TransformersBackend(chat, max_tokens=5)

@@ -54,6 +54,8 @@ class ChatModel:
         As of `superact.models.Model`.
     network, tokenizer, processor
         With a language-model head and set to greedy decoding; padding on the left; None for a model asked about texts.
+    template_options
+        What its chat template is given beside the turns.
     n_blocks, width, max_tokens
         Blocks and width of the language model; the longest sequence, or None where it does not say.
     """
@@ -69,6 +71,9 @@ class ChatModel:
         self.n_blocks, self.width = int(config.num_hidden_layers), int(config.hidden_size)
         limit = getattr(config, "max_position_embeddings", None)
         self.max_tokens = limit if isinstance(limit, int) and limit > 0 else None
+        # Others would hand the date on to the processor, which knows no such thing and says so at every batch.
+        dated = "date_string" in _chat_template(processor, tokenizer)
+        self.template_options = {"date_string": DATE} if dated else {}
         # Before anything is padded: the padding settings would enter the digest.
         self._processing = self._processing_digest()
         tokenizer.padding_side = "left"

@@ -9,7 +9,7 @@ import torch
 
 from superact.datasets.base import slug
 from superact.errors import BadInput
-from superact.models.chat import DATE, ChatModel
+from superact.models.chat import ChatModel
 from superact.prompts.backends.base import CUT, STOP, Answering, Reply
 from superact.prompts.questions import Request
 from superact.store.identity import Identity
@@ -94,7 +94,7 @@ class TransformersBackend:
     def _inputs(self, requests: list[Request]) -> dict[str, Any]:
         """What the network reads: the chat template around each question, padded on the left."""
         shared: dict[str, Any] = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
-        shared |= {"return_tensors": "pt", "date_string": DATE}
+        shared |= {"return_tensors": "pt", **self._chat.template_options}
         if requests[0].picture is None:
             texts = [[{"role": "user", "content": request.text}] for request in requests]
             inputs = self._chat.tokenizer.apply_chat_template(texts, padding=True, **shared)
