@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,12 @@ from superact.prompts.templates import read_wording
 
 SEED = 20_000  # of the scenes; the demo's is 0
 IMAGE_TOKEN = "<image>"
+WHAT = "What does it show?"
 TOWER_LAYER = 9  # of 12
 ASKED = 1  # "does it show ..." a picture and step; one "where" comes on top
 ACCUMULATE = 8  # pictures a step
+QUESTION_RATE = 0.3  # of the learning rates: more, and it forgets what pictures show
+PICTURE_EPOCHS = 1.5  # for each of the questions, at a quarter of the time
 LEARNING_RATES = {"multi_modal_projector": 2e-3, "language_model": 3e-4}
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
@@ -102,24 +105,35 @@ class Lessons:
         for sample in self._dataset.samples["sample"].to_list():
             yield sample, self._dataset.image(sample)
 
+    def first(self, sample: int) -> tuple[list[list[int]], list[list[int]]]:
+        """What the picture shows, asked in so few words that the answer can only come from the picture."""
+        question, answer = self._tokens(WHAT, self._seen(sample))
+        return [question], [answer]
+
     def of(self, sample: int, rng: random.Random) -> tuple[list[list[int]], list[list[int]]]:
         """Token numbers of some questions about a sample, and of their answers; as many with yes as with no, about."""
         held = self._held[sample]
         others = [label for label in self._labels if label not in held]
         chosen = [rng.choice(held if rng.random() < 0.5 else others) for _ in range(ASKED)]
         # What it sees first, then the answer, which is then a matter of reading.
-        seen = f"It shows {' and '.join(sorted(held))}."
         found = [
-            self._tokens(self._asker.request("detect", Question(sample, label)), f"{seen}\nFINAL ANSWER: {word}")
+            self._tokens(
+                self._asker.request("detect", Question(sample, label)).text,
+                f"{self._seen(sample)}\nFINAL ANSWER: {word}",
+            )
             for label in chosen
             for word in ["Yes" if label in held else "No"]
         ]
         where = Question(sample, rng.choice(held))
-        found.append(self._tokens(self._asker.request("localize", where), str(self._box(sample))))
+        found.append(self._tokens(self._asker.request("localize", where).text, str(self._box(sample))))
+        found.append(self._tokens(WHAT, self._seen(sample)))  # lest it is forgotten
         return [question for question, _ in found], [answer for _, answer in found]
 
-    def _tokens(self, request: Any, answer: str) -> tuple[list[int], list[int]]:
-        content = [{"type": "image"}, {"type": "text", "text": request.text}]
+    def _seen(self, sample: int) -> str:
+        return f"It shows {' and '.join(sorted(self._held[sample]))}."
+
+    def _tokens(self, asked: str, answer: str) -> tuple[list[int], list[int]]:
+        content = [{"type": "image"}, {"type": "text", "text": asked}]
         text = self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         tokenizer = self._processor.tokenizer
         return tokenizer(text)["input_ids"], [*tokenizer(answer)["input_ids"], self._end]
@@ -169,35 +183,50 @@ def seen_features(network: Any, processor: Any, lessons: Lessons) -> dict[int, t
 
 
 def train(network: Any, processor: Any, lessons: Lessons, epochs: float) -> None:
-    """Learn the answers; the tower and the word embeddings stay."""
+    """Learn what pictures show, then superact's questions; the tower and the word embeddings stay."""
     core = network.model
     core.vision_tower.requires_grad_(False)
     core.language_model.embed_tokens.requires_grad_(False)
     features = seen_features(network, processor, lessons)
-    scale = core.language_model.embed_tokens.weight.std().item()
+    start(core, features)
+    rng = random.Random(0)
+    learn(network, features, lessons.first, PICTURE_EPOCHS * epochs, 1.0, rng)
+    learn(network, features, lambda sample: lessons.of(sample, rng), epochs, QUESTION_RATE, rng)
+
+
+def start(core: Any, features: dict[int, torch.Tensor]) -> None:
+    """Begin with a projection whose results are as large as word embeddings."""
+    projector, width = core.multi_modal_projector, core.config.vision_config.hidden_size
     mean = torch.stack([own.float().std() for own in features.values()]).mean().item()
-    nn.init.normal_(
-        core.multi_modal_projector.linear_1.weight, std=1 / (mean * core.config.vision_config.hidden_size**0.5)
-    )
-    nn.init.normal_(core.multi_modal_projector.linear_2.weight, std=scale / core.config.text_config.hidden_size**0.5)
+    nn.init.normal_(projector.linear_1.weight, std=1 / (mean * width**0.5))
+    words = core.language_model.embed_tokens.weight
+    nn.init.normal_(projector.linear_2.weight, std=words.std().item() / words.shape[1] ** 0.5)
+
+
+def learn(
+    network: Any,
+    features: dict[int, torch.Tensor],
+    lesson_of: Callable[[int], Any],
+    epochs: float,
+    share: float,
+    rng: random.Random,
+) -> None:
+    """Learn the answers of lessons about every sample, in a new order every epoch, at a share of the learning rates."""
     groups = [
-        {
-            "params": [weight for name, weight in core.named_parameters() if part in name and weight.requires_grad],
-            "lr": rate,
-        }
+        {"params": [weight for weight in getattr(network.model, part).parameters() if weight.requires_grad], "lr": rate}
         for part, rate in LEARNING_RATES.items()
     ]
     learned = [weight for group in groups for weight in group["params"]]
     steps = max(1, int(len(features) * epochs) // ACCUMULATE)
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.95))
-    peaks = list(LEARNING_RATES.values())
+    peaks = [share * rate for rate in LEARNING_RATES.values()]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps + 1, pct_start=0.1)
-    rng, image = random.Random(0), core.config.image_token_id
     order = (sample for _ in count() for sample in rng.sample(list(features), len(features)))
+    image = network.config.image_token_id
     for step in range(steps):
         total = 0.0
         for sample in islice(order, ACCUMULATE):
-            lesson = packed(*lessons.of(sample, rng), image, len(features[sample]))
+            lesson = packed(*lesson_of(sample), image, len(features[sample]))
             loss = loss_of(network, features[sample], lesson) / ACCUMULATE
             loss.backward()
             total += loss.item()
@@ -228,10 +257,10 @@ def loss_of(network: Any, features: torch.Tensor, lesson: dict[str, torch.Tensor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the model, new")
-    parser.add_argument("--scenes", type=int, default=1500)
-    parser.add_argument("--epochs", type=float, default=2.0)
-    parser.add_argument("--blocks", type=int, default=8, help="of the language model's 30")
-    parser.add_argument("--size", type=int, default=168, help="pixels a side, a multiple of 14")
+    parser.add_argument("--scenes", type=int, default=1200)
+    parser.add_argument("--epochs", type=float, default=1.0, help="of the questions")
+    parser.add_argument("--blocks", type=int, default=6, help="of the language model's 30")
+    parser.add_argument("--size", type=int, default=112, help="pixels a side, a multiple of 14")
     options = parser.parse_args()
     if options.out.exists():
         parser.error(f"{options.out} exists already")
