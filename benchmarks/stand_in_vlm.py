@@ -213,8 +213,8 @@ def learn(
 ) -> None:
     """Learn the answers of lessons about every sample, in a new order every epoch, at a share of the learning rates."""
     groups = [
-        {"params": [weight for weight in getattr(network.model, part).parameters() if weight.requires_grad], "lr": rate}
-        for part, rate in LEARNING_RATES.items()
+        {"params": [weight for weight in getattr(network.model, part).parameters() if weight.requires_grad]}
+        for part in LEARNING_RATES
     ]
     learned = [weight for group in groups for weight in group["params"]]
     steps = max(1, int(len(features) * epochs) // ACCUMULATE)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from local_models import needs
 
 from superact.errors import ModelUnavailable
 from superact.models import local
@@ -188,11 +189,6 @@ def test_resolve_tells_folders_from_hub_ids(tmp_path: Path) -> None:
             local.resolve(absent)
     with pytest.raises(ModelUnavailable, match="the local models are minilm, smollm2-135m, dinov2-small"):
         local.prepare(["gpt-5"])
-
-
-def needs(name: str) -> None:
-    if not next(state for state in local.local_models() if state.name == name).prepared:
-        pytest.skip(f"{name} is not prepared on this machine: superact models prepare {name}")
 
 
 @pytest.mark.model

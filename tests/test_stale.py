@@ -33,6 +33,8 @@ from superact.models import load_model
 from superact.store import Warehouse
 from superact.store.stale import stale
 
+SWAPPED = pl.col("split").replace({"train": "test", "test": "train"})
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -210,7 +212,7 @@ def change_splits(warehouse: Warehouse) -> None:
     """Publish the samples with train and test exchanged, as another model's import does."""
     samples = warehouse.state().get("samples", dataset="toys")
     rows = pl.read_parquet([warehouse.root / file.path for file in samples.files], hive_partitioning=False)
-    swapped = rows.with_columns(pl.col("split").replace({"train": "test", "test": "train"}))
+    swapped = rows.with_columns(SWAPPED)
     with warehouse.run("test", replace=True) as run:
         run.partition("samples", {**samples.identity, "changed": 1}, dataset="toys").write(0, [swapped.to_arrow()])
         run.publish()
@@ -253,7 +255,7 @@ def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
     import_folder(warehouse, folder)
     encode(warehouse, an_sae(4), **where)
     evaluate(warehouse)
-    import_another_model(warehouse, folder, SWAPPED)
+    import_as("other", warehouse, folder, SWAPPED)
     command = "superact sae encode toys tiny SAE --layer 1 --concept-set sae.b --replace"
     with pytest.raises(StaleInput, match=rf"sae_stats .*\(splits\).*{command}"):
         evaluate(warehouse)
@@ -261,15 +263,12 @@ def test_splits_that_another_model_brought_are_noticed(tmp_path: Path) -> None:
     evaluate(warehouse)
 
 
-def import_another_model(warehouse: Warehouse, folder: Path, *changes: pl.Expr) -> None:
-    """Import the folder as another model's, with changed samples: they become those of both."""
+def import_as(model: str, warehouse: Warehouse, folder: Path, *changes: pl.Expr) -> None:
+    """Import the folder as a model's, with changed samples: they become those of every model."""
     protocol = json.loads((folder / "protocol.json").read_text())
-    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "other"}))
+    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": model}))
     pl.read_csv(folder / "samples.csv").with_columns(*changes).write_csv(folder / "samples.csv")
     import_folder(warehouse, folder, replace=True)
-
-
-SWAPPED = pl.col("split").replace({"train": "test", "test": "train"})
 
 
 @pytest.mark.parametrize("evaluated", [False, True], ids=["never evaluated", "evaluated before"])
@@ -282,7 +281,7 @@ def test_an_imported_model_is_not_judged_by_splits_that_another_brought(
     if evaluated:
         evaluate(warehouse)
     before = {p for p in warehouse.state().partitions if dict(p.keys).get("model") == "tiny"}
-    import_another_model(warehouse, folder, SWAPPED)
+    import_as("other", warehouse, folder, SWAPPED)
     with pytest.raises(
         StaleInput, match=r"layer_stats .*model=tiny.*the splits of toys.*superact import FOLDER --replace"
     ):
@@ -290,9 +289,7 @@ def test_an_imported_model_is_not_judged_by_splits_that_another_brought(
     assert {p for p in warehouse.state().partitions if dict(p.keys).get("model") == "tiny"} == before
     score(warehouse, model="other")
     evaluate(warehouse, model="other")  # the remedy's second way, and its first:
-    protocol = json.loads((folder / "protocol.json").read_text())
-    (folder / "protocol.json").write_text(json.dumps({**protocol, "model": "tiny"}))
-    import_folder(warehouse, folder, replace=True)
+    import_as("tiny", warehouse, folder)
     score(warehouse)
     evaluate(warehouse)
     assert stale(warehouse.state()) == []
@@ -302,7 +299,7 @@ def test_another_model_may_bring_the_same_splits_with_other_paths(tmp_path: Path
     warehouse = Warehouse(tmp_path / "wh")
     import_folder(warehouse, folder)
     score(warehouse)
-    import_another_model(warehouse, folder, pl.format("elsewhere/{}", "sample").alias("path"))
+    import_as("other", warehouse, folder, pl.format("elsewhere/{}", "sample").alias("path"))
     score(warehouse)
     evaluate(warehouse)
 

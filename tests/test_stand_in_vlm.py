@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from local_models import needs
 
 from superact.datasets.clevr import render_clevr
-from superact.models import local
 from superact.models.chat import load_chat
 from superact.prompts.backends.base import CUT
 from superact.prompts.backends.transformers import TransformersBackend
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.model
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     for name in ("smollm2-135m", "dinov2-small"):
-        if not next(state for state in local.local_models() if state.name == name).prepared:
-            pytest.skip(f"{name} is not prepared on this machine: superact models prepare {name}")
+        needs(name)
     sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
     try:
         import stand_in_vlm

@@ -64,16 +64,17 @@ def detection_heatmap(
     order = list(dict.fromkeys(record["row"] for record in records))
     low = math.floor(10 * min(record["f1"] for record in records)) / 10
     high = max(math.ceil(10 * max(record["f1"] for record in records)) / 10, low + 0.1)
+    width = _cell_width(len(layers))
     for record in records:
         record |= {
             "middle": (record["x"] + record["x2"]) / 2,
-            "text": _short(record["f1"], 3 if record["best"] and _cell_width(layers) > _NARROW else 2),
+            "text": _short(record["f1"], 3 if record["best"] and width > _NARROW else 2),
             "ink": "black" if (record["f1"] - low) / (high - low) > _DARK else "white",
         }
-    chart = alt.layer(*_heat(records, layers, order, about, (low, high)))
+    chart = alt.layer(*_heat(records, layers, order, about, (low, high), width))
     return finish(
         chart.properties(
-            width=max(_cell_width(layers) * len(layers), 120),
+            width=max(width * len(layers), 120),
             height=_CELL_HEIGHT * len(order),
         ),
         title=about.title,
@@ -145,31 +146,36 @@ def cells(data: pl.DataFrame, layers: list[int]) -> list[dict[str, Any]]:
     return records
 
 
-def _cell_width(layers: list[int]) -> int:
+def _cell_width(n_layers: int) -> int:
     """Pixels; a language model has 30 layers and more, and the figure is to fit on a page."""
-    return 58 if len(layers) <= 8 else 42 if len(layers) <= 16 else min(_NARROW, max(1260 // len(layers), 6))
+    return 58 if n_layers <= 8 else 42 if n_layers <= 16 else min(_NARROW, max(1260 // n_layers, 6))
 
 
-def _labelled(records: list[dict[str, Any]], layers: list[int], about: About) -> list[int]:
+def _labelled(records: list[dict[str, Any]], n_layers: int, about: About, width: int) -> list[int]:
     """The columns that have their layer below them: those of the best layers, and of the others as many as have room."""
-    apart = math.ceil((38 if about.blocks else 22) / _cell_width(layers))
+    apart = math.ceil((38 if about.blocks else 22) / width)
     best = sorted({record["x"] for record in records if record["best"]})
     found: list[int] = []
-    for column in [*best, *range(0, len(layers), apart)]:
+    for column in [*best, *range(0, n_layers, apart)]:
         if all(abs(column - other) >= apart for other in found):
             found.append(column)
     return sorted(found)
 
 
 def _heat(
-    records: list[dict[str, Any]], layers: list[int], order: list[str], about: About, domain: tuple[float, float]
+    records: list[dict[str, Any]],
+    layers: list[int],
+    order: list[str],
+    about: About,
+    domain: tuple[float, float],
+    width: int,
 ) -> list[alt.Chart]:
     alt = require("altair")
     names = [str(layer) if about.percent(layer) is None else f"{layer} | {about.percent(layer)} %" for layer in layers]
     labels = "[" + ", ".join(f"[{', '.join(repr(part) for part in name.split(' | '))}]" for name in names) + "]"
     axis = alt.Axis(
         title="Layer (and % through the model)" if about.blocks else "Layer",
-        values=[column + 0.5 for column in _labelled(records, layers, about)],
+        values=[column + 0.5 for column in _labelled(records, len(layers), about, width)],
         labelOverlap=False,
         labelExpr=f"{labels}[floor(datum.value)]",
         grid=False,
@@ -192,7 +198,7 @@ def _heat(
             values=[tenths / 10 for tenths in range(round(10 * domain[0]), round(10 * domain[1]) + 1)],
         ),
     )
-    smaller = 0 if _cell_width(layers) > _NARROW else 2
+    smaller = 0 if width > _NARROW else 2
     rect = base.mark_rect(stroke="white", strokeWidth=1).encode(x=x, x2="x2:Q", y=y, color=colour)
     plain = (
         base.transform_filter("!datum.best")
@@ -202,13 +208,13 @@ def _heat(
     chosen = base.transform_filter("datum.best")
     # Two frames, one dark and one light: one of them is seen on any colour.
     frames = [
-        chosen.mark_rect(filled=False, stroke=stroke, strokeWidth=width).encode(x=x, x2="x2:Q", y=y)
-        for stroke, width in (("black", 3.6), ("white", 1.2))
+        chosen.mark_rect(filled=False, stroke=stroke, strokeWidth=thick).encode(x=x, x2="x2:Q", y=y)
+        for stroke, thick in (("black", 3.6), ("white", 1.2))
     ]
     bold = chosen.mark_text(fontSize=12 - smaller, fontWeight="bold").encode(
         x=middle, y=y, text="text:N", color=alt.Color("ink:N", scale=None)
     )
-    return [rect, plain, *frames, bold] if _cell_width(layers) >= _NARROW else [rect, *frames]
+    return [rect, plain, *frames, bold] if width >= _NARROW else [rect, *frames]
 
 
 def _best(records: list[dict[str, Any]], layers: list[int]) -> str:

@@ -149,8 +149,9 @@ def finish(chart: Any, *, title: str, measured: str | Sequence[str], description
     """
     alt = require("altair")
     lines = [measured] if isinstance(measured, str) else list(measured)
-    heading = alt.TitleParams(text=title, subtitle=lines)
-    if not title:  # a frame need not say whose it is, and Vega draws no subtitle without a title
+    if title:
+        heading = alt.TitleParams(text=title, subtitle=lines)
+    else:  # a frame need not say whose it is, and Vega draws no subtitle without a title
         own = CONFIG["title"]
         heading = alt.TitleParams(
             text=lines, fontSize=own["subtitleFontSize"], fontWeight="normal", color=own["subtitleColor"]

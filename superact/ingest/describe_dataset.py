@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from superact.datasets.base import Dataset
 from superact.ingest.describe import arrow, write_labels, write_small
-from superact.ingest.identity import base, by_label, digest
+from superact.ingest.identity import base, by_label
 from superact.store import Run
-from superact.store.identity import Identity
+from superact.store.identity import Identity, split_column_digest
 
 SAMPLES_PER_FILE = 16 * 1024
 
@@ -27,7 +27,7 @@ def samples_identity(sources: str, splits: str) -> Identity:
 
 def splits_digest(dataset: Dataset) -> str:
     """Digest of the split column."""
-    return digest("\n".join(dataset.samples["split"]))
+    return split_column_digest(dataset.samples["split"])
 
 
 def image_sizes(dataset: Dataset, samples: Sequence[int]) -> dict[int, tuple[int, int]]:

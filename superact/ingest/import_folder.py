@@ -25,7 +25,7 @@ from superact.ingest.identity import ASKED, base, digest
 from superact.ingest.import_reader import Folder, check_embeddings, read_embeddings, read_folder, statistics
 from superact.schemas import tables
 from superact.store import Run, Warehouse
-from superact.store.identity import hash_of
+from superact.store.identity import hash_of, split_column_digest
 from superact.store.rows import embedding_rows
 from superact.store.shards import ranges, shard_tokens
 
@@ -117,7 +117,7 @@ def _write_embeddings(run: Run, folder: Folder, layer: int, unit: str, tokens_ha
         "input:tokens": tokens_hash,
         "normalised": folder.normalised,
         "embeddings": digest(sample, token, embedding),
-        "splits": digest("\n".join(folder.samples.sort("sample")["split"])),
+        "splits": split_column_digest(folder.samples.sort("sample")["split"]),
     }
     staged = run.partition("embeddings", identity, **keys)
     staged.meta["width"] = embedding.shape[1]

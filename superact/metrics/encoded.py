@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from superact.errors import StaleInput
@@ -32,9 +34,16 @@ def check_encoded(run: Run, layer: Layer, paths: Callable[[Published], list[Path
         changed |= {name for name, value in made_from.items() if stats.identity.get(name) != value}
     _refuse(run, layer, encoded, changed)
     if described is not None and "split_digest" in described.identity:
-        rows = pq.read_table(paths(layer.sources["samples"]), columns=["sample", "split"]).sort_by("sample")
-        splits = split_digest(rows["sample"].to_numpy(), rows["split"].to_pylist())
+        splits = split_digest(*stored_splits(layer.sources["samples"], paths))
         _refuse(run, layer, described, [] if described.identity["split_digest"] == splits else ["splits"])
+
+
+def stored_splits(
+    samples: Published, paths: Callable[[Published], list[Path]]
+) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """The published samples, int32 [n] ascending, and the names of their splits."""
+    rows = pq.read_table(paths(samples), columns=["sample", "split"]).sort_by("sample")
+    return rows["sample"].to_numpy(), rows["split"].to_pylist()
 
 
 def _refuse(run: Run, layer: Layer, published: Published, changed: Iterable[str]) -> None:

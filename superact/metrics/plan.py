@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from superact.errors import BadInput, MissingTable, StaleInput
-from superact.metrics.encoded import check_encoded, differing
+from superact.metrics.encoded import check_encoded, differing, stored_splits
 from superact.metrics.identities import embeddings_hash, identities, localization_identities
 from superact.metrics.layer import (
     DATASET_TABLES,
@@ -27,7 +27,7 @@ from superact.metrics.layer import (
 )
 from superact.query.names import check_known, unknown
 from superact.store import Published, Run
-from superact.store.identity import differences, digest
+from superact.store.identity import differences, split_column_digest
 from superact.store.layout import Partition
 
 Paths = Callable[[Published], list[Path]]
@@ -283,8 +283,8 @@ def _check_imported_splits(stats: Published, samples: Published, paths: Paths) -
     """
     if "splits" in samples.identity or "splits" not in stats.identity:
         return
-    rows = pq.read_table(paths(samples), columns=["sample", "split"]).sort_by("sample")
-    if digest("\n".join(rows["split"].to_pylist())) != stats.identity["splits"]:
+    _, splits = stored_splits(samples, paths)
+    if split_column_digest(splits) != stats.identity["splits"]:
         keys = dict(stats.partition.keys)
         raise StaleInput(
             partition=str(stats.partition),

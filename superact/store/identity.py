@@ -47,6 +47,11 @@ def split_digest(sample: np.ndarray[Any, Any], split: Iterable[str]) -> str:
     return digest(sample, *split)
 
 
+def split_column_digest(split: Iterable[str]) -> str:
+    """Digest of the split column of table samples, in order of its samples: what identities call `splits`."""
+    return digest("\n".join(split))
+
+
 def derived(identity: Identity) -> bool:
     """True for what eval computes from other tables: superseded without being asked, and stale until then."""
     return identity.get("step") == DERIVED_BY
